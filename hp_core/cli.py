@@ -1,0 +1,385 @@
+"""`hp-portrait`: the pipeline and its weights from the command line. Heavy libraries load when a command needs them."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hp_core.errors import OptionError, PortraitError
+
+app = typer.Typer(
+    name="hp-portrait",
+    help="Animate one portrait with the expressions and head movement of a driving video.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+bench_app = typer.Typer(help="Print the figures behind the claims: counted or measured now, on this machine.", no_args_is_help=True)
+app.add_typer(bench_app, name="bench")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+
+
+def _choices(name: str, *values: str) -> Any:
+    return Enum(name, {value: value for value in values}, type=str)
+
+
+Dtype = _choices("Dtype", "fp16", "bf16", "fp32")
+Preset = _choices("Preset", "demo", "released")
+Analyzer = _choices("Analyzer", "mediapipe", "insightface", "yolo")
+OnMissing = _choices("OnMissing", "error", "hold", "interpolate")
+View = _choices("View", "portrait", "crop", "compare")
+Sampler = _choices("Sampler", "euler", "ddim")
+Group = _choices("Group", "animate", "identity", "faces", "yolo", "all")
+
+
+def main() -> None:
+    """Entry point: errors made for users are printed without a traceback, exit code 1."""
+    try:
+        app()
+    except PortraitError as error:
+        typer.secho(f"Error: {error}", fg="red", err=True)
+        sys.exit(1)
+
+
+@app.command()
+def animate(
+    portrait: Annotated[Path, typer.Argument(help="The picture to animate.")],
+    driving: Annotated[Path, typer.Argument(help="The video whose motion it takes on.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Video to write: .mp4, .mov or .mkv.")],
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Folder that holds hyportrait/. Default: pretrained_weights/ or models/HunyuanPortrait/ from here."),
+    ] = None,
+    view: Annotated[
+        View, typer.Option(help="portrait: pasted back into the picture; crop: the square alone; compare: side by side.")
+    ] = View.portrait,
+    seed: Annotated[int, typer.Option(help="Of the starting noise, 0 or more.")] = 0,
+    start: Annotated[int, typer.Option(help="First driving frame.")] = 0,
+    frames: Annotated[int | None, typer.Option(help="Driving frames to use. Default: all.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps, 1..1000. Released: 25.")] = None,
+    sampler: Annotated[Sampler | None, typer.Option(help="Released: euler (Karras sigmas). Paper: ddim.")] = None,
+    appearance_guidance: Annotated[
+        str | None, typer.Option(help="Scale, 0..100, or FIRST:LAST for a ramp over the steps. Released: 2.")
+    ] = None,
+    motion_guidance: Annotated[
+        str | None, typer.Option(help="Scale, 0..100, or FIRST:LAST for a ramp over the steps. Released: 2.")
+    ] = None,
+    window: Annotated[int | None, typer.Option(help="Frames the UNet sees together. Released: 25.")] = None,
+    overlap: Annotated[int | None, typer.Option(help="Frames shared by neighbouring windows, below the window. Released: 3.")] = None,
+    shift: Annotated[int | None, typer.Option(help="Frames all windows move back at each step. Released: 3.")] = None,
+    pad_frames: Annotated[int | None, typer.Option(help="Warm-up frames before and after the clip, cut off later. Released: 15.")] = None,
+    decode_chunk: Annotated[int | None, typer.Option(help="Frames the VAE decodes together; changes the picture. Released: 8.")] = None,
+    intensity: Annotated[str | None, typer.Option(help="Rule of motion intensity: released, or paper (eq. 2-3). Released: released.")] = None,
+    analyzer: Annotated[
+        Analyzer, typer.Option(help="Face analyzer. The weights were released with yolo; mediapipe needs no extra licence.")
+    ] = Analyzer.mediapipe,
+    analyzer_model: Annotated[Path | None, typer.Option(help="Its model file (insightface: folder). Default: the usual places.")] = None,
+    detection_threshold: Annotated[float, typer.Option(help="Lowest confidence that counts as a face, 0..1.")] = 0.5,
+    portrait_face: Annotated[
+        str, typer.Option(help="largest, leftmost, rightmost, topmost, bottommost, center, or an index (0 is the largest).")
+    ] = "largest",
+    driving_face: Annotated[str, typer.Option(help="The same for the driving video's first frame.")] = "largest",
+    on_missing: Annotated[OnMissing, typer.Option(help="What to do about driving frames without the face.")] = OnMissing.error,
+    device: Annotated[str | None, typer.Option(help="torch device. Default: the accelerator torch reports, else cpu.")] = None,
+    dtype: Annotated[Dtype | None, typer.Option(help="Default: fp32 on a CPU, fp16 elsewhere.")] = None,
+    sound: Annotated[bool, typer.Option(help="Pass the driving video's sound through.")] = True,
+    provenance: Annotated[bool, typer.Option(help="Write into the file that it is synthetic, by what, from which weights.")] = True,
+    crf: Annotated[int, typer.Option(help="H.264 quality, 1 (best) to 51.")] = 18,
+    as_json: Json = False,
+) -> None:
+    """Animate PORTRAIT with the motion of DRIVING.
+
+    Defaults are those of the weights' own configuration; for the published weights these are the released ones.
+    """
+    from hp_core.files import check_writable
+    from hp_core.weights.catalog import CATALOG, weights_folder
+
+    check_writable(output)
+    folder = weights_folder(weights)
+    from dataclasses import replace
+
+    from hp_core.face.analyzer import create_analyzer
+    from hp_core.pipeline import AnimateOptions, PortraitPipeline, sampling_for
+    from hp_core.weights.tools import DTYPES
+
+    options = AnimateOptions(
+        seed=seed,
+        portrait_face=_face(portrait_face),
+        driving_face=_face(driving_face),
+        on_missing=on_missing.value,
+        view=view.value,
+        start=start,
+        frames=frames,
+        sound=sound,
+        provenance=provenance,
+        crf=crf,
+    )
+    model = analyzer_model or (CATALOG["face_landmarker"].find(folder) if analyzer == Analyzer.mediapipe else None)
+    model = model or (CATALOG["yoloface"].find(folder) if analyzer == Analyzer.yolo else None)
+    detector = create_analyzer(analyzer.value, model=model, threshold=detection_threshold)
+    with _Bars(quiet=as_json) as bars:
+        pipeline = bars.run(PortraitPipeline.load(folder, analyzer=detector, device=device, dtype=DTYPES[dtype.value] if dtype else None))
+        if intensity is not None:
+            config = replace(pipeline.config, motion=replace(pipeline.config.motion, intensity=intensity))
+            pipeline.models.config = config
+        sampling = sampling_for(
+            pipeline.config,
+            steps=steps,
+            sampler=sampler.value if sampler else None,
+            appearance_guidance=_ramp("--appearance-guidance", appearance_guidance),
+            motion_guidance=_ramp("--motion-guidance", motion_guidance),
+            window=window,
+            overlap=overlap,
+            shift=shift,
+            pad_frames=pad_frames,
+            decode_chunk=decode_chunk,
+        )
+        bars.run(pipeline.animate(portrait, driving, output, sampling=sampling, options=options))
+    detector.close()
+    from hp_core.video import probe
+
+    info = probe(output)
+    facts = {
+        "output": str(output),
+        "frames": info.frames,
+        "fps": str(info.fps),
+        "size": [info.width, info.height],
+        "sound": info.has_audio,
+        "weights": pipeline.models.fingerprint,
+        "seconds": {stage: round(seconds, 2) for stage, seconds in bars.seconds.items()},
+        "notices": bars.notices,
+    }
+    if as_json:
+        typer.echo(json.dumps(facts))
+    else:
+        sound_text = "with sound" if info.has_audio else "without sound"
+        typer.echo(f"{output}: {info.frames} frames of {info.width}x{info.height} at {float(info.fps):g} frames/s, {sound_text}")
+
+
+@app.command()
+def download(
+    folder: Annotated[Path, typer.Argument(help="Where to: files come in the reference layout.")] = Path("pretrained_weights"),
+    what: Annotated[
+        list[Group] | None, typer.Option("--for", help="animate (default), identity (ArcFace), faces (MediaPipe), yolo, or all. Repeatable.")
+    ] = None,
+    mirror: Annotated[bool, typer.Option(help="Take gated files (SVD's VAE) from an open mirror.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Fetch weights; what lies there already is kept, and a broken download goes on where it stopped.
+
+    The published weights are for academic and research use only; SVD's, InsightFace's and the detectors' have their own terms.
+    """
+    from hp_core.weights.download import download as fetch
+
+    rows = []
+    for entry, path, present in fetch(folder, tuple(group.value for group in what or [Group.animate]), mirror=mirror):
+        rows.append({"name": entry.name, "path": str(path), "present": present, "licence": entry.licence})
+        if not as_json:
+            typer.echo(f"{'kept   ' if present else 'fetched'} {path}  ({entry.purpose}; {entry.licence})")
+    if as_json:
+        typer.echo(json.dumps({"files": rows}))
+
+
+@app.command()
+def inspect(
+    folder: Annotated[Path | None, typer.Argument(help="Weights folder. Default: the usual places from here.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Check each file of a weights folder against what is expected; exits with 1 if `animate` could not load it."""
+    from dataclasses import asdict
+
+    from hp_core.weights.catalog import weights_folder
+    from hp_core.weights.tools import inspect_folder
+
+    place = weights_folder(folder)
+    reports = list(inspect_folder(place))
+    usable = all(report.usable for report in reports)
+    if as_json:
+        typer.echo(json.dumps({"folder": str(place), "loads": usable, "files": [asdict(report) for report in reports]}))
+    else:
+        _table(
+            str(place),
+            ["file", "status", "tensors", "parameters", "dtype", "detail"],
+            [[r.path, r.status, _number(r.tensors), _number(r.parameters), r.dtype, r.detail] for r in reports],
+        )
+    if not usable:
+        raise typer.Exit(1)
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="Weights folder to read.")],
+    target: Annotated[Path, typer.Argument(help="Folder to write.")],
+    dtype: Annotated[Dtype, typer.Option(help="Number format of the tensors.")] = Dtype.fp16,
+) -> None:
+    """Copy a weights folder as .safetensors in fp16, bf16 or fp32."""
+    from hp_core.weights.catalog import weights_folder
+    from hp_core.weights.tools import convert_folder
+
+    for path in convert_folder(weights_folder(source), target, dtype.value):
+        typer.echo(path)
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder to write; must not hold weights yet.")],
+    preset: Annotated[Preset, typer.Option(help="demo: 16 M parameters, 128x128; released: the full 2 G.")] = Preset.demo,
+    seed: Annotated[int, typer.Option(help="Of the random weights.")] = 0,
+    dtype: Annotated[Dtype, typer.Option(help="Number format of the tensors.")] = Dtype.fp16,
+) -> None:
+    """Write an untrained set in the released layout: for tests, and as the start of training."""
+    from hp_core.weights.tools import init_folder
+
+    for path in init_folder(folder, preset.value, seed=seed, dtype=dtype.value):
+        typer.echo(path)
+
+
+@bench_app.command("flops")
+def bench_flops(
+    preset: Annotated[Preset, typer.Option(help="Which build.")] = Preset.released,
+    size: Annotated[int | None, typer.Option(help="Side of the picture, pixels. Released: 512.")] = None,
+    window: Annotated[int | None, typer.Option(help="Frames of the window. Released: 25.")] = None,
+    appearance_guidance: Annotated[float, typer.Option(help="Scale of the step. Released: 2.")] = 2.0,
+    motion_guidance: Annotated[float, typer.Option(help="Scale of the step. Released: 2.")] = 2.0,
+    as_json: Json = False,
+) -> None:
+    """Count the operations of one denoising step of one window (attention as two matrix products)."""
+    from hp_core.bench import count_flops
+    from hp_core.config import PortraitConfig
+
+    scales = (appearance_guidance, motion_guidance)
+    counts = count_flops(PortraitConfig.preset(preset.value), size=size, window=window, scales=scales)
+    rows = [["one step of one window", f"{counts['step_tflop']:.2f}"]]
+    rows += [[f"  a branch with {name}", f"{tflop:.2f}"] for name, tflop in counts["branches_tflop"].items()]
+    rows += [["  pose guider", f"{counts['pose_guider_tflop']:.2f}"]]
+    rows += [["appearance keys and values, once a video", f"{counts['appearance_projection_once_a_video_tflop']:.3f}"]]
+    _figures(f"{counts['window']} frames at {counts['size']}x{counts['size']}, scales {scales}", ["part", "TFLOP"], rows, counts, as_json)
+
+
+@bench_app.command("memory")
+def bench_memory(
+    frames: Annotated[list[int] | None, typer.Option(help="Clip lengths. Repeatable. Default: 50 and 400.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Peak memory of sampling and decoding against the clip's length, with the small untrained networks."""
+    from hp_core.bench import memory_config, peak_memory
+
+    runs = [peak_memory(memory_config(), count) for count in frames or [50, 400]]
+    rows = [[f"{r['frames']}", f"{r['peak_bytes'] / 2**20:.1f}", f"{r['latent_bytes'] / 2**20:.2f}"] for r in runs]
+    _figures("Peak memory", ["frames", "MiB", "of it latents, one copy"], rows, {"runs": runs}, as_json)
+
+
+@bench_app.command("face")
+def bench_face(
+    video: Annotated[Path, typer.Argument(help="A video with a face.")],
+    analyzer: Annotated[Analyzer, typer.Option(help="Face analyzer.")] = Analyzer.mediapipe,
+    analyzer_model: Annotated[Path | None, typer.Option(help="Its model file. Default: the usual places.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Frames found and frames a second of face detection, decoding aside."""
+    from hp_core.bench import face_speed
+    from hp_core.face.analyzer import create_analyzer
+
+    facts = face_speed(video, create_analyzer(analyzer.value, model=analyzer_model))
+    row = [f"{facts['frames']}", f"{facts['found']}", f"{facts['frames_per_second']:.1f}"]
+    _figures(f"{analyzer.value} on {video}", ["frames", "found", "frames/s"], [row], facts, as_json)
+
+
+@bench_app.command("import")
+def bench_import(as_json: Json = False) -> None:
+    """Seconds of `import hp_core` in a fresh interpreter."""
+    from hp_core.bench import import_time
+
+    facts = import_time()
+    row = [f"{facts['seconds']:.3f}", ", ".join(facts["imported"]) or "none"]
+    _figures("import hp_core", ["seconds", "heavy libraries imported"], [row], facts, as_json)
+
+
+def _face(which: str) -> str | int:
+    return int(which) if which.isdigit() else which
+
+
+def _ramp(name: str, text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    first, _, last = text.partition(":")
+    try:
+        return float(first), float(last or first)
+    except ValueError as error:
+        raise OptionError(f"{name} is '{text}'; give a number such as 2, or FIRST:LAST such as 1.5:2.5.") from error
+
+
+def _number(value: int) -> str:
+    return f"{value:,}" if value else ""
+
+
+def _table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns, title=title)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def _figures(title: str, columns: list[str], rows: list[list[str]], facts: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(facts))
+    else:
+        _table(title, columns, rows)
+
+
+class _Bars:
+    """Draws the stages' progress on stderr, keeps their times and notices."""
+
+    def __init__(self, *, quiet: bool):
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        self.quiet = quiet
+        columns = (TextColumn("{task.description:>9}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        self.progress = Progress(*columns, console=Console(stderr=True), disable=quiet)
+        self.tasks: dict[str, Any] = {}
+        self.seconds: dict[str, float] = {}
+        self.notices: list[str] = []
+
+    def __enter__(self) -> _Bars:
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def run(self, stage: Any) -> Any:
+        """Drain a stage; its value."""
+        from hp_core.pipeline import Notice
+
+        last = time.perf_counter()
+        while True:
+            try:
+                event = next(stage)
+            except StopIteration as end:
+                return end.value
+            if isinstance(event, Notice):
+                self.notices.append(event.text)
+                if not self.quiet:
+                    self.progress.console.print(f"[yellow]Note:[/yellow] {event.text}")
+                continue
+            if event.stage not in self.tasks:
+                self.tasks[event.stage] = self.progress.add_task(event.stage, total=event.total)
+            self.progress.update(self.tasks[event.stage], completed=event.done)
+            now = time.perf_counter()
+            self.seconds[event.stage] = self.seconds.get(event.stage, 0.0) + now - last
+            last = now
+
+
+if __name__ == "__main__":
+    main()

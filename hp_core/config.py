@@ -1,0 +1,356 @@
+"""Every number the system depends on, with its source; frozen, and rebuilt from JSON to the last field.
+
+Defaults are the released ones (`released-model`), the paper's choice stands beside each quirk as a named option.
+`PortraitConfig.from_dir` reads what lies beside the weights: `portrait.json` for this package's own parts and, as in the
+released layout, diffusers' `unet/config.json`, `vae/config.json` and `scheduler/scheduler_config.json`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from hp_core.errors import OptionError
+
+PORTRAIT_FILE = "portrait.json"
+UNET_FILE = "unet/config.json"
+VAE_FILE = "vae/config.json"
+SCHEDULER_FILE = "scheduler/scheduler_config.json"
+
+
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise `OptionError` unless ``value`` is one of ``choices``."""
+    if value not in choices:
+        raise OptionError(f"{name} is '{value}'; choose one of: {', '.join(choices)}.")
+
+
+def check_range(name: str, value: float, low: float, high: float = float("inf")) -> None:
+    """Raise `OptionError` unless ``low <= value <= high`` (NaN is refused)."""
+    if not low <= value <= high:
+        limit = f"at least {low:g}" if high == float("inf") else f"between {low:g} and {high:g}"
+        raise OptionError(f"{name} is {value:g}; it must be {limit}.")
+
+
+@dataclass(frozen=True)
+class FaceConfig:
+    """Sizes and margins of the crops (released-model, Preprocessing)."""
+
+    image_size: int = 512  # side of the square crop, of the result and of the pose maps, pixels
+    head_size: int = 256  # side of the head-pose encoder's input
+    motion_size: int = 256  # side of the expression encoder's input
+    square_growth: float = 1.0  # the box grows by this share of its own size on every side
+    motion_widening: float = 0.45  # how far the motion crop moves from the five points to the face box
+
+    def __post_init__(self) -> None:
+        check_range("face.image_size", self.image_size, 64)
+        if self.image_size % 8:
+            raise OptionError(f"face.image_size is {self.image_size}; the VAE needs a multiple of 8.")
+
+
+@dataclass(frozen=True)
+class MotionConfig:
+    """Expression encoder, head-pose encoder and the intensity-aware refiner (paper 3.3, C.2)."""
+
+    expression_blocks: tuple[int, ...] = (3, 4, 6, 3)  # ResNet-50
+    expression_width: int = 64
+    expression_groups: int = 1
+    expression_dim: int = 512
+    head_blocks: tuple[int, ...] = (2, 2, 2, 2)  # ResNet-18
+    head_width: int = 64
+    head_groups: int = 32
+    head_input: str = "released"  # "released": pixels * 2 + 1 (range 1..3); "symmetric": pixels * 2 - 1
+    translation: str = "released"  # "released": zero; "predicted": the encoder's own, -2..2
+    width: int = 768  # of the refiner
+    depth: int = 6
+    heads: int = 8
+    memories: int = 64
+    token_dim: int = 1024  # refined channels + 3 rotation + 3 translation
+    levels: int = 128  # d: 128 released, 64 in the paper
+    intensity: str = "released"  # "released" | "paper": the rule of eq. 2-3
+    intensity_embedding: str = "sum"  # "sum" released | "concat" paper
+    memory_attention: str = "memory+motion"  # keys and values: "memory+motion" released | "motion" paper eq. 4
+    activation: str = "relu2"  # "relu2" (squared ReLU) released | "silu" paper C.2
+    chunk: int = 25  # frames that share one intensity
+
+    def __post_init__(self) -> None:
+        check_choice("motion.head_input", self.head_input, ("released", "symmetric"))
+        check_choice("motion.translation", self.translation, ("released", "predicted"))
+        check_choice("motion.intensity", self.intensity, ("released", "paper"))
+        check_choice("motion.intensity_embedding", self.intensity_embedding, ("sum", "concat"))
+        check_choice("motion.memory_attention", self.memory_attention, ("memory+motion", "motion"))
+        check_choice("motion.activation", self.activation, ("relu2", "silu"))
+        check_range("motion.levels", self.levels, 2)
+        check_range("motion.chunk", self.chunk, 1)
+
+
+@dataclass(frozen=True)
+class AppearanceConfig:
+    """DINOv2 with registers, IMAdapters and the token projector (paper 3.4, C.1)."""
+
+    image_size: int = 224  # 224 released, 256 in the paper (252: the nearest multiple of the patch)
+    patch: int = 14
+    width: int = 1024
+    depth: int = 24
+    heads: int = 16
+    registers: int = 4
+    grid: int = 37  # side of the learned positional grid
+    adapter_blocks: tuple[int, ...] = (3, 7, 11, 15, 19, 23)
+    adapter_width: int = 384
+    adapter_attention: int = 256
+    adapter_heads: int = 8
+    adapter_scale: float = 0.2
+    adapter_query: str = "image"  # "image" released | "id" paper eq. 5
+    id_dim: int = 512
+    tokens: int = 64
+
+    def __post_init__(self) -> None:
+        check_choice("appearance.adapter_query", self.adapter_query, ("image", "id"))
+        if self.image_size % self.patch:
+            raise OptionError(f"appearance.image_size is {self.image_size}; it must be a multiple of the patch, {self.patch}.")
+
+    @property
+    def input_tokens(self) -> int:
+        """Class token, registers and patches."""
+        return 1 + self.registers + (self.image_size // self.patch) ** 2
+
+
+@dataclass(frozen=True)
+class PoseConfig:
+    """Pose guider: channels of its stages; the last layer maps to the UNet's first width."""
+
+    channels: tuple[int, ...] = (16, 32, 96, 256)
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """The denoising loop (released-model, Sampling; paper 4.1)."""
+
+    steps: int = 25
+    sampler: str = "euler"  # "euler" (Karras sigmas) released | "ddim" paper
+    appearance_guidance: tuple[float, float] = (2.0, 2.0)  # from the first step to the last
+    motion_guidance: tuple[float, float] = (2.0, 2.0)
+    window: int = 25  # frames the UNet sees at once
+    overlap: int = 3  # frames shared by neighbouring windows
+    shift: int = 3  # frames all windows move back at each step
+    pad_frames: int = 15  # warm-up frames before and after the clip, cut off after decoding
+    fps: float = 12.5  # a number given to the UNet; the clip's own rate is never changed
+    motion_bucket_id: float = 0.0
+    noise_aug: float = 0.0
+    decode_chunk: int = 8  # frames the temporal decoder sees at once
+
+    def __post_init__(self) -> None:
+        check_choice("sampler", self.sampler, ("euler", "ddim"))
+        check_range("steps", self.steps, 1, 1000)
+        check_range("window", self.window, 1)
+        check_range("decode_chunk", self.decode_chunk, 1)
+        check_range("pad_frames", self.pad_frames, 0)
+        check_range("shift", self.shift, 0)
+        check_range("fps", self.fps, 0)
+        check_range("motion_bucket_id", self.motion_bucket_id, 0)
+        check_range("noise_aug", self.noise_aug, 0)
+        if not 0 <= self.overlap < self.window:
+            raise OptionError(f"overlap is {self.overlap}, the window {self.window} frames; overlap must be 0 or more and below the window.")
+        for name in ("appearance_guidance", "motion_guidance"):
+            pair = getattr(self, name)
+            if len(pair) != 2:
+                raise OptionError(f"{name} is {pair}; it needs two scales, at the first and at the last step.")
+            for scale in pair:
+                check_range(name, scale, 0, 100)
+
+
+def svd_unet() -> dict[str, Any]:
+    """SVD-XT's UNet, as diffusers' `UNetSpatioTemporalConditionModel` takes it."""
+    return {
+        "sample_size": 96,
+        "in_channels": 8,
+        "out_channels": 4,
+        "down_block_types": ["CrossAttnDownBlockSpatioTemporal"] * 3 + ["DownBlockSpatioTemporal"],
+        "up_block_types": ["UpBlockSpatioTemporal"] + ["CrossAttnUpBlockSpatioTemporal"] * 3,
+        "block_out_channels": [320, 640, 1280, 1280],
+        "addition_time_embed_dim": 256,
+        "projection_class_embeddings_input_dim": 768,
+        "layers_per_block": 2,
+        "cross_attention_dim": 1024,
+        "transformer_layers_per_block": 1,
+        "num_attention_heads": [5, 10, 20, 20],
+        "num_frames": 25,
+    }
+
+
+def svd_vae() -> dict[str, Any]:
+    """SVD's temporal-decoder VAE, as diffusers' `AutoencoderKLTemporalDecoder` takes it."""
+    return {
+        "in_channels": 3,
+        "out_channels": 3,
+        "down_block_types": ["DownEncoderBlock2D"] * 4,
+        "block_out_channels": [128, 256, 512, 512],
+        "layers_per_block": 2,
+        "latent_channels": 4,
+        "sample_size": 768,
+        "scaling_factor": 0.18215,
+        "force_upcast": True,
+    }
+
+
+def svd_scheduler() -> dict[str, Any]:
+    """SVD's noise schedule: v-prediction, Karras sigmas 700 .. 0.002, continuous timesteps."""
+    return {
+        "num_train_timesteps": 1000,
+        "beta_start": 0.00085,
+        "beta_end": 0.012,
+        "beta_schedule": "scaled_linear",
+        "trained_betas": None,
+        "prediction_type": "v_prediction",
+        "interpolation_type": "linear",
+        "use_karras_sigmas": True,
+        "sigma_min": 0.002,
+        "sigma_max": 700.0,
+        "timestep_spacing": "leading",
+        "timestep_type": "continuous",
+        "steps_offset": 1,
+    }
+
+
+@dataclass(frozen=True)
+class PortraitConfig:
+    """The whole system; `released()` is the published model, `demo()` a small one of the same build for two CPU cores."""
+
+    face: FaceConfig = field(default_factory=FaceConfig)
+    motion: MotionConfig = field(default_factory=MotionConfig)
+    appearance: AppearanceConfig = field(default_factory=AppearanceConfig)
+    pose: PoseConfig = field(default_factory=PoseConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    unet: dict[str, Any] = field(default_factory=svd_unet)
+    vae: dict[str, Any] = field(default_factory=svd_vae)
+    scheduler: dict[str, Any] = field(default_factory=svd_scheduler)
+    trained: bool = True  # False in a set that `hp-portrait init` has just written
+
+    def __post_init__(self) -> None:
+        if self.motion.token_dim != self.unet["cross_attention_dim"] or self.appearance.width != self.unet["cross_attention_dim"]:
+            raise OptionError(
+                f"motion.token_dim is {self.motion.token_dim} and appearance.width {self.appearance.width}; "
+                f"both must equal unet.cross_attention_dim, {self.unet['cross_attention_dim']}."
+            )
+
+    @staticmethod
+    def released() -> PortraitConfig:
+        """The published weights' configuration."""
+        return PortraitConfig()
+
+    @staticmethod
+    def demo() -> PortraitConfig:
+        """About 20 M parameters at 128x128: same parts, same file layout, minutes on two CPU cores."""
+        return PortraitConfig(
+            face=FaceConfig(image_size=128, head_size=64, motion_size=64),
+            motion=MotionConfig(
+                expression_blocks=(1, 1, 1, 1),
+                expression_width=16,
+                expression_dim=128,
+                head_blocks=(1, 1, 1, 1),
+                head_width=32,
+                head_groups=8,
+                width=128,
+                depth=2,
+                heads=4,
+                memories=8,
+                token_dim=128,
+            ),
+            appearance=AppearanceConfig(
+                image_size=112,
+                width=128,
+                depth=4,
+                heads=4,
+                grid=8,
+                adapter_blocks=(1, 3),
+                adapter_width=48,
+                adapter_attention=32,
+                adapter_heads=4,
+                tokens=16,
+            ),
+            sampling=SamplingConfig(steps=8),
+            unet=svd_unet()
+            | {
+                "sample_size": 16,
+                "down_block_types": ["CrossAttnDownBlockSpatioTemporal"] * 2 + ["DownBlockSpatioTemporal"],
+                "up_block_types": ["UpBlockSpatioTemporal"] + ["CrossAttnUpBlockSpatioTemporal"] * 2,
+                "block_out_channels": [64, 128, 128],
+                "addition_time_embed_dim": 32,
+                "projection_class_embeddings_input_dim": 96,
+                "layers_per_block": 1,
+                "cross_attention_dim": 128,
+                "num_attention_heads": [2, 4, 4],
+            },
+            vae=svd_vae() | {"block_out_channels": [32, 32, 64, 64], "layers_per_block": 1, "sample_size": 128, "force_upcast": False},
+        )
+
+    @staticmethod
+    def preset(name: str) -> PortraitConfig:
+        """`released` or `demo`; anything else is an `OptionError`."""
+        check_choice("preset", name, ("released", "demo"))
+        return PortraitConfig.demo() if name == "demo" else PortraitConfig.released()
+
+    @staticmethod
+    def from_dir(folder: Path) -> PortraitConfig:
+        """The configuration of the weights in ``folder``; a part without a file of its own has its released values.
+
+        Raises:
+            OptionError: a file is not JSON, or holds an unknown key or an impossible value.
+        """
+        own = _read_json(folder / PORTRAIT_FILE)
+        parts: dict[str, Any] = {}
+        for part in fields(PortraitConfig):
+            if part.name not in own or part.name in ("unet", "vae", "scheduler"):
+                continue
+            value = own.pop(part.name)
+            parts[part.name] = _build(_PARTS[part.name], value, f"{folder / PORTRAIT_FILE}: {part.name}") if part.name in _PARTS else value
+        if own:
+            raise OptionError(f"{folder / PORTRAIT_FILE}: unknown part '{sorted(own)[0]}'. Known: {', '.join(_PARTS)}, trained.")
+        models = {"unet": (UNET_FILE, svd_unet()), "vae": (VAE_FILE, svd_vae()), "scheduler": (SCHEDULER_FILE, svd_scheduler())}
+        for name, (file, default) in models.items():
+            parts[name] = default | {k: v for k, v in _read_json(folder / file).items() if k in default}
+        return PortraitConfig(**parts)
+
+    def files(self) -> dict[str, str]:
+        """The JSON files that describe this configuration, by their path inside a weights folder."""
+        own = {name: asdict(getattr(self, name)) for name in _PARTS} | {"trained": self.trained}
+        return {
+            PORTRAIT_FILE: _dump(own),
+            UNET_FILE: _dump({"_class_name": "UNetSpatioTemporalConditionModel"} | self.unet),
+            VAE_FILE: _dump({"_class_name": "AutoencoderKLTemporalDecoder"} | self.vae),
+            SCHEDULER_FILE: _dump({"_class_name": "EulerDiscreteScheduler"} | self.scheduler),
+        }
+
+    def with_sampling(self, **changes: Any) -> PortraitConfig:
+        """A copy whose sampling fields in ``changes`` are replaced (and checked)."""
+        return replace(self, sampling=replace(self.sampling, **changes))
+
+
+_PARTS = {"face": FaceConfig, "motion": MotionConfig, "appearance": AppearanceConfig, "pose": PoseConfig, "sampling": SamplingConfig}
+
+
+def _build(cls: type, values: Any, where: str) -> Any:
+    if not isinstance(values, dict):
+        raise OptionError(f"{where} is {values!r}; it must be an object.")
+    known = {f.name for f in fields(cls)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise OptionError(f"{where}: unknown key '{unknown[0]}'. Known keys: {', '.join(sorted(known))}.")
+    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise OptionError(f"{path} is not JSON ({error}). Fetch it again or delete it to use the released values.") from error
+    if not isinstance(content, dict):
+        raise OptionError(f"{path} holds a {type(content).__name__}; it must be a JSON object.")
+    return content
+
+
+def _dump(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=2) + "\n"

@@ -1,0 +1,33 @@
+"""Files that are whole or absent: everything is written beside its place and renamed when done."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hp_core.errors import PortraitError
+
+
+def check_writable(path: Path) -> None:
+    """Raise `PortraitError` where ``path`` cannot become a file, before hours are spent on its content."""
+    folder = path.parent
+    if path.is_dir():
+        raise PortraitError(f"{path} is a folder; name a file in it.")
+    if not folder.is_dir():
+        raise PortraitError(f"The folder {folder} does not exist; create it or name another output.")
+    if not os.access(folder, os.W_OK):
+        raise PortraitError(f"The folder {folder} cannot be written to; choose another output.")
+
+
+@contextmanager
+def written_beside(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path``, renamed to it at the end; removed if the block raises."""
+    check_writable(path)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,52 @@
+"""Pictures in and out: whatever a camera or a painter saved, as (height, width, 3) uint8 RGB."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hp_core.errors import ImageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MIN_SIDE = 64  # pixels; below, no analyzer finds a face it could follow
+
+
+def load_image(path: Path) -> np.ndarray:
+    """A picture as (height, width, 3) uint8 RGB.
+
+    Turned as EXIF says; 16-bit grey is scaled, palettes are resolved, transparency is laid on white.
+
+    Raises:
+        ImageError: the path is absent or a folder, the file is no picture, is damaged, or has a side below 64 pixels.
+    """
+    import numpy as np
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    path = Path(path)
+    if path.is_dir():
+        raise ImageError(f"{path} is a folder; name one picture in it.")
+    if not path.is_file():
+        raise ImageError(f"{path} does not exist.")
+    try:
+        with Image.open(path) as file:
+            file.load()
+            image = ImageOps.exif_transpose(file)
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{path} is not a picture that Pillow can read. Save it as PNG or JPEG.") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ImageError(f"{path} is damaged or too large: {error}. Save it again as PNG or JPEG.") from error
+    if image.mode.startswith("I") or image.mode == "F":  # 16-bit grey, or wider
+        values = np.asarray(image).astype(np.float64)
+        if image.mode == "F":
+            raise ImageError(f"{path} holds floating-point pixels, whose range is unknown. Save it with 8 or 16 bits.")
+        image = Image.fromarray((values.clip(0, 65535) / 257).round().astype(np.uint8))
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, (255, 255, 255, 255)), rgba)
+    pixels = np.asarray(image.convert("RGB"))
+    height, width = pixels.shape[:2]
+    if min(height, width) < MIN_SIDE:
+        raise ImageError(f"{path} is {width}x{height} pixels; each side must have at least {MIN_SIDE}. Use a larger picture.")
+    return pixels

@@ -1,0 +1,83 @@
+"""Intensity Estimate and Motion Encode: from a face track to motion tokens (paper 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hp_core.config import MotionConfig
+from hp_core.errors import OptionError
+from hp_core.motion.encoders import ExpressionEncoder, HeadPoseEncoder
+from hp_core.motion.intensity import estimate
+from hp_core.motion.refiner import MotionRefiner
+from hp_core.values import FaceTrack, Intensity, MotionTokens
+
+
+def estimate_intensity(track: FaceTrack, config: MotionConfig) -> Intensity:
+    """Intensity of ``track`` by the rule ``config.intensity``, over chunks of ``config.chunk`` frames."""
+    return Intensity(*estimate(track.five_points, config), chunk=config.chunk, rule=config.intensity)
+
+
+def motion_tokens(refined: Tensor, rotation: Tensor, translation: Tensor, *, translation_rule: str) -> Tensor:
+    """Refined (frames, 64, 1018), rotation and translation (frames, 3) -> tokens (frames, 64, 1024).
+
+    The same six numbers stand on all tokens of a frame; the released rule multiplies the translation by zero.
+    """
+    moved = torch.zeros_like(translation) if translation_rule == "released" else translation
+    head = torch.cat([rotation, moved], dim=-1)[:, None].expand(-1, refined.shape[1], -1)
+    return torch.cat([refined, head], dim=-1)
+
+
+@torch.no_grad()
+def encode_motion(
+    expression: ExpressionEncoder,
+    head_pose: HeadPoseEncoder,
+    refiner: MotionRefiner,
+    track: FaceTrack,
+    intensity: Intensity,
+    config: MotionConfig,
+    *,
+    device: torch.device | str,
+    batch: int = 16,
+) -> Iterator[MotionTokens]:
+    """Motion tokens of ``track``, ``batch`` frames at a time, on the CPU; `MotionTokens.join` makes one of them.
+
+    Raises:
+        OptionError: ``intensity`` was estimated on another clip.
+    """
+    frames = len(track)
+    if -(-frames // intensity.chunk) != len(intensity.expression):
+        raise OptionError(
+            f"The intensity has {len(intensity.expression)} chunks of {intensity.chunk} frames, the face track {frames} frames. "
+            "Estimate the intensity on this track."
+        )
+    dtype = next(refiner.parameters()).dtype
+    chunk_of = torch.arange(frames) // intensity.chunk
+    expression_levels = torch.from_numpy(intensity.expression_levels)[chunk_of]
+    head_levels = torch.from_numpy(intensity.head_levels)[chunk_of]
+    for start in range(0, frames, batch):
+        part = slice(start, start + batch)
+        feature = expression(to_input(track.motion_crops[part], device, dtype))
+        rotation, translation = head_pose(to_input(track.head_crops[part], device, dtype))
+        refined = refiner(feature, expression_levels[part].to(device), head_levels[part].to(device))
+        tokens = motion_tokens(refined, rotation, translation, translation_rule=config.translation)
+        yield MotionTokens(tokens.float().cpu(), rotation.float().cpu(), translation.float().cpu(), track.fps, intensity.rule)
+
+
+def to_input(crops: np.ndarray, device: torch.device | str, dtype: torch.dtype) -> Tensor:
+    """(n, height, width, 3) uint8 array -> (n, 3, height, width) in 0..1."""
+    return torch.from_numpy(crops).permute(0, 3, 1, 2).to(device, dtype) / 255
+
+
+def pad_tokens(tokens: Tensor, pad_frames: int) -> Tensor:
+    """Warm-up padding (released-model): tokens fade in before the clip and out after it.
+
+    tokens (frames, 64, 1024) -> (frames + 2 * pad_frames, 64, 1024).
+    """
+    if pad_frames == 0:
+        return tokens
+    rise = (torch.arange(pad_frames, dtype=tokens.dtype, device=tokens.device) / pad_frames)[:, None, None]
+    return torch.cat([tokens[:1] * rise, tokens, tokens[-1:] * (1 - rise)])

@@ -1,0 +1,320 @@
+"""The stages wired once, in the order of the paper's Figure 2, for the command line, the tests and the trainer.
+
+Every stage is a generator that yields `Progress` and returns its value: whoever iterates owns the progress bar and may stop.
+
+    pipeline = result(PortraitPipeline.load(Path("pretrained_weights")))
+    for event in pipeline.animate(Path("portrait.png"), Path("driving.mp4"), Path("out.mp4")):
+        ...
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hp_core.appearance.encode import encode_appearance
+from hp_core.compose import paste_back
+from hp_core.config import PortraitConfig, SamplingConfig, check_choice, check_range
+from hp_core.errors import OptionError
+from hp_core.face.analyzer import FaceAnalyzer, create_analyzer
+from hp_core.face.crop import crop_square
+from hp_core.face.track import FaceTracker
+from hp_core.files import check_writable
+from hp_core.image import load_image
+from hp_core.motion.encode import encode_motion, estimate_intensity, pad_tokens
+from hp_core.sampling.denoise import denoise, start_noise
+from hp_core.sampling.schedule import make_schedule
+from hp_core.vae import decode_chunks, encode_reference, to_uint8
+from hp_core.values import Appearance, FaceTrack, Intensity, MotionTokens, PoseMaps, black_pose
+from hp_core.video import VideoWriter, probe, read_frames
+from hp_core.weights.catalog import MODULES
+from hp_core.weights.load import PortraitModels, load_models
+
+VIEWS = ("portrait", "crop", "compare")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """``done`` of ``total`` parts of a stage."""
+
+    stage: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something the user should know about the result: a fallback that was taken, a part that was absent."""
+
+    text: str
+
+
+Value = TypeVar("Value")
+Stage = Generator["Progress | Notice", None, Value]
+
+
+def result(stage: Stage[Value]) -> Value:
+    """Run a stage to its end and give its value."""
+    while True:
+        try:
+            next(stage)
+        except StopIteration as end:
+            return end.value
+
+
+@dataclass(frozen=True)
+class AnimateOptions:
+    """What a run is asked for, besides the sampling numbers of `SamplingConfig`.
+
+    Attributes:
+        seed: of the starting noise.
+        portrait_face, driving_face: which face (`choose_face`).
+        on_missing: what to do about driving frames without the face.
+        view: `portrait` pastes the result back into the untouched picture, `crop` gives the square alone, `compare` sets
+            portrait, driving video and result side by side.
+        start, frames: part of the driving video, in frames; None takes it to the end.
+        sound: pass the driving video's sound through.
+        provenance: write into the file that it is synthetic, by what and from which weights.
+        crf: H.264 quality, 1 (best) to 51.
+    """
+
+    seed: int = 0
+    portrait_face: str | int = "largest"
+    driving_face: str | int = "largest"
+    on_missing: str = "error"
+    view: str = "portrait"
+    start: int = 0
+    frames: int | None = None
+    sound: bool = True
+    provenance: bool = True
+    crf: int = 18
+
+    def __post_init__(self) -> None:
+        check_choice("view", self.view, VIEWS)
+        check_range("start", self.start, 0)
+        check_range("crf", self.crf, 1, 51)
+        check_range("seed", self.seed, 0, 2**63 - 1)
+        if self.frames is not None:
+            check_range("frames", self.frames, 1)
+
+
+def default_device() -> torch.device:
+    """The accelerator torch reports, else the CPU."""
+    if hasattr(torch, "accelerator") and torch.accelerator.is_available():
+        return torch.accelerator.current_accelerator() or torch.device("cpu")
+    return torch.device("cpu")
+
+
+def default_dtype(device: torch.device) -> torch.dtype:
+    """float32 on a CPU, float16 elsewhere, as the weights were released."""
+    return torch.float32 if device.type == "cpu" else torch.float16
+
+
+class PortraitPipeline:
+    """The models, a face analyzer and the stages between them.
+
+    Args:
+        models: of `load_models`.
+        analyzer: any `FaceAnalyzer`.
+        device: where the networks are.
+    """
+
+    def __init__(self, models: PortraitModels, analyzer: FaceAnalyzer, *, device: torch.device | str):
+        self.models, self.analyzer, self.device = models, analyzer, torch.device(device)
+
+    @staticmethod
+    def load(
+        folder: Path, *, analyzer: FaceAnalyzer | None = None, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> Stage[PortraitPipeline]:
+        """Load the weights in ``folder``; device and dtype default to what the machine has."""
+        target = default_device() if device is None else torch.device(device)
+        models: PortraitModels | None = None
+        for done, (_, models) in enumerate(load_models(folder, device=target, dtype=dtype or default_dtype(target)), 1):
+            yield Progress("load", done, len(MODULES) + 1)
+        assert models is not None
+        for text in models.notices:
+            yield Notice(text)
+        return PortraitPipeline(models, analyzer or create_analyzer(), device=target)
+
+    @property
+    def config(self) -> PortraitConfig:
+        """The configuration of the weights."""
+        return self.models.config
+
+    def face_crop(
+        self,
+        frames: Iterable[np.ndarray],
+        *,
+        total: int,
+        which: str | int = "largest",
+        on_missing: str = "error",
+        fps: Fraction = Fraction(25),
+        stage: str = "face",
+    ) -> Stage[FaceTrack]:
+        """Follow one face through ``frames`` (height, width, 3) uint8 RGB."""
+        tracker = FaceTracker(self.analyzer, self.config.face, which=which, on_missing=on_missing)
+        for image in frames:
+            tracker.add(image)
+            yield Progress(stage, tracker.frames, total)
+        track = tracker.finish(fps)
+        filled = int((~track.found).sum())
+        if filled:
+            yield Notice(f"{filled} of {len(track)} frames show no face and were filled by on_missing={on_missing}.")
+        return track
+
+    def intensity(self, track: FaceTrack) -> Intensity:
+        """Intensity Estimate."""
+        return estimate_intensity(track, self.config.motion)
+
+    def motion(self, track: FaceTrack, intensity: Intensity) -> Stage[MotionTokens]:
+        """Motion Encode."""
+        models, parts = self.models, []
+        done = 0
+        for part in encode_motion(
+            models.expression, models.headpose, models.motion_proj, track, intensity, self.config.motion, device=self.device
+        ):
+            parts.append(part)
+            done += len(part)
+            yield Progress("motion", done, len(track))
+        return MotionTokens.join(parts)
+
+    def appearance(self, portrait: FaceTrack) -> Appearance:
+        """Appearance Encode."""
+        models = self.models
+        return encode_appearance(
+            models.dino,
+            models.image_proj,
+            models.identity,
+            lambda image: encode_reference(models.vae, image),
+            portrait,
+            device=self.device,
+        )
+
+    def pose(self, motion: MotionTokens) -> PoseMaps:
+        """Pose Align; the released inference gives the guider a black picture."""
+        size = self.config.face.image_size
+        return black_pose(len(motion), (size, size))
+
+    def sample(
+        self, appearance: Appearance, motion: MotionTokens, pose: PoseMaps, *, sampling: SamplingConfig | None = None, seed: int = 0
+    ) -> Stage[Tensor]:
+        """SVD Portrait Sampler: latents of the padded clip, (frames + 2 * pad_frames, 4, height / 8, width / 8), unscaled."""
+        config = sampling or self.config.sampling
+        scaling = self.config.vae["scaling_factor"]
+        tokens, maps = pad_tokens(motion.tokens, config.pad_frames), pose.padded(config.pad_frames)
+        shape = appearance.reference_latent.shape[1:]
+        latents: Tensor | None = None
+        for state in denoise(
+            self.models.unet,
+            self.models.pose_guider,
+            noise=start_noise(len(tokens), (shape[0], shape[1], shape[2]), seed),
+            reference_latent=appearance.reference_latent,
+            appearance=appearance.tokens,
+            motion=tokens,
+            pose=maps,
+            config=config,
+            schedule=make_schedule(self.config.scheduler, config.steps, config.sampler),
+            scaling_factor=scaling,
+            device=self.device,
+        ):
+            latents = state.latents
+            yield Progress("sample", state.evaluation, state.evaluations)
+        assert latents is not None
+        return latents / scaling
+
+    def decode(self, latents: Tensor, *, sampling: SamplingConfig | None = None) -> Iterator[np.ndarray]:
+        """Frames (S, S, 3) uint8 of padded latents, warm-up cut off, each chunk as soon as it is asked for."""
+        config = sampling or self.config.sampling
+        keep = range(config.pad_frames, len(latents) - config.pad_frames)
+        for _, frames in decode_chunks(self.models.vae, latents, chunk=config.decode_chunk, keep=keep):
+            yield from to_uint8(frames).numpy()
+
+    def animate(
+        self,
+        portrait: Path,
+        driving: Path,
+        output: Path,
+        *,
+        sampling: SamplingConfig | None = None,
+        options: AnimateOptions = AnimateOptions(),
+    ) -> Stage[Path]:
+        """From a picture and a video to a video, written to ``output`` when it is whole.
+
+        Raises:
+            PortraitError: see the stages; nothing is written then.
+        """
+        config = sampling or self.config.sampling
+        check_writable(output)
+        picture, info = load_image(portrait), probe(driving)
+        if options.start >= info.frames:
+            raise OptionError(f"start is {options.start}, {driving} has {info.frames} frames; start must be below that.")
+        count = min(info.frames - options.start, options.frames or info.frames)
+        if info.variable_rate:
+            yield Notice(f"{driving} has a variable frame rate; it is read at its average, {float(info.fps):.3f} frames/s.")
+        portrait_track = yield from self.face_crop([picture], total=1, which=options.portrait_face, stage="portrait")
+        if not portrait_track.crop_points_found:
+            yield Notice("No face found in the portrait's own crop; the points of the whole picture align the identity.")
+        driving_track = yield from self.face_crop(
+            read_frames(driving, start=options.start, limit=count),
+            total=count,
+            which=options.driving_face,
+            on_missing=options.on_missing,
+            fps=info.fps,
+        )
+        appearance = self.appearance(portrait_track)
+        motion = yield from self.motion(driving_track, self.intensity(driving_track))
+        latents = yield from self.sample(appearance, motion, self.pose(motion), sampling=config, seed=options.seed)
+        view = self._view(options, portrait_track, driving_track, driving)
+        writer = VideoWriter(
+            output,
+            fps=info.fps,
+            audio_from=driving if options.sound and info.has_audio else None,
+            audio_start=options.start / info.fps,
+            metadata=self.provenance(options.seed) if options.provenance else None,
+            crf=options.crf,
+        )
+        with writer:
+            for done, frame in enumerate(self.decode(latents, sampling=config), 1):
+                writer.write(view(frame))
+                yield Progress("decode", done, count)
+        return output
+
+    def provenance(self, seed: int) -> dict[str, str]:
+        """Container metadata: synthetic, by what, from which weights."""
+        try:
+            number = version("hunyuanportrait")
+        except PackageNotFoundError:
+            number = "unknown"
+        facts = {
+            "synthetic": True,
+            "digital_source_type": "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia",
+            "generator": f"hunyuanportrait {number}",
+            "weights": self.models.fingerprint,
+            "trained": self.config.trained,
+            "seed": seed,
+        }
+        return {"comment": json.dumps(facts), "description": "Synthetic video: a portrait animated by HunyuanPortrait."}
+
+    def _view(self, options: AnimateOptions, portrait: FaceTrack, driving: FaceTrack, path: Path) -> Any:
+        """A function from one result frame to one frame of the file."""
+        if options.view == "crop":
+            return lambda frame: frame
+        if options.view == "portrait":
+            return lambda frame: paste_back(frame, portrait.portrait, portrait.square)
+        size = self.config.face.image_size
+        source = read_frames(path, start=options.start, limit=len(driving))
+        return lambda frame: np.hstack([portrait.portrait_crop, np.asarray(crop_square(next(source), driving.square, size)), frame])
+
+
+def sampling_for(config: PortraitConfig, **changes: Any) -> SamplingConfig:
+    """The weights' own sampling numbers with those of ``changes`` that are not None."""
+    return replace(config.sampling, **{name: value for name, value in changes.items() if value is not None})

@@ -1,0 +1,172 @@
+"""The denoising loop, a generator: progress, preview and interruption belong to whoever iterates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hp_core.config import SamplingConfig
+from hp_core.errors import OptionError, PortraitError
+from hp_core.pose.guider import PoseGuider
+from hp_core.sampling.guidance import branch_weights, scale_ramp
+from hp_core.sampling.schedule import Schedule, euler_step, scale_input
+from hp_core.sampling.windows import plan_windows, step_shift
+from hp_core.unet.attention import ProjectedTokens
+from hp_core.unet.model import PortraitUNet
+from hp_core.values import PoseMaps
+
+
+@dataclass(frozen=True)
+class DenoiseState:
+    """Where the loop stands after one UNet evaluation, and once more at the end.
+
+    Attributes:
+        step, steps: steps finished and their number.
+        evaluation, evaluations: UNet evaluations done, and those of the whole run.
+        sigma: noise level of ``latents``, 0 at the end.
+        latents: (frames, 4, height, width) float32, scaled VAE space; they change at the end of a step only.
+    """
+
+    step: int
+    steps: int
+    evaluation: int
+    evaluations: int
+    sigma: float
+    latents: Tensor
+
+
+@torch.no_grad()
+def denoise(
+    unet: PortraitUNet,
+    guider: PoseGuider,
+    *,
+    noise: Tensor,
+    reference_latent: Tensor,
+    appearance: Tensor,
+    motion: Tensor,
+    pose: PoseMaps,
+    config: SamplingConfig,
+    schedule: Schedule,
+    scaling_factor: float,
+    device: torch.device | str,
+) -> Iterator[DenoiseState]:
+    """Denoise a whole clip, window by window; the last state holds the result.
+
+    What grows with the clip on ``device`` are the latents alone: tokens and pose features are made for the window at hand.
+
+    Args:
+        noise: (frames, 4, height, width), unit variance.
+        reference_latent: (1, 4, height, width), the mode of the VAE's posterior, unscaled.
+        appearance: (1, tokens, channels).
+        motion: (frames, tokens, channels).
+        pose: one map a frame; ``len(pose)`` must equal frames.
+        schedule: its steps; ``config.steps`` is not read.
+        scaling_factor: the VAE's, 0.18215 for SVD.
+
+    Raises:
+        OptionError: frame counts disagree.
+        PortraitError: the UNet returned values that are not finite.
+    """
+    frames = len(noise)
+    if len(motion) != frames or len(pose) != frames:
+        raise OptionError(f"The clip has {frames} frames of noise, {len(motion)} of motion, {len(pose)} of pose; they must be equal.")
+    dtype = unet.dtype
+    sigmas, timesteps = schedule.sigmas.to(device), schedule.timesteps.to(device)
+    reference = reference_latent.to(device, torch.float32)
+    latents = reference * scaling_factor + noise.to(device, torch.float32) * sigmas[0]
+    condition = reference.to(dtype)
+    projected = unet.project_appearance(appearance.to(device, dtype))
+    time_ids = torch.tensor([[config.fps, config.motion_bucket_id, config.noise_aug]], device=device)
+    weights = [
+        branch_weights(a, m)
+        for a, m in zip(
+            scale_ramp(config.appearance_guidance, schedule.steps), scale_ramp(config.motion_guidance, schedule.steps), strict=True
+        )
+    ]
+    windows_per_step = len(plan_windows(frames, size=config.window, overlap=config.overlap))
+    evaluations = windows_per_step * sum(w != 0 for step_weights in weights for w in step_weights)
+    done = 0
+
+    for step in range(schedule.steps):
+        sigma, next_sigma = sigmas[step], sigmas[step + 1]
+        shift = step_shift(step, shift=config.shift, size=config.window)
+        stepped, visits = torch.zeros_like(latents), latents.new_zeros(frames)
+        for window in plan_windows(frames, size=config.window, overlap=config.overlap, shift=shift):
+            index = torch.tensor(window, device=device)
+            x = latents[index]  # (window, 4, height, width)
+            v = torch.zeros_like(x)
+            for term in branch_velocities(
+                unet,
+                scale_input(x, sigma).to(dtype),
+                timesteps[step],
+                weights[step],
+                condition=condition,
+                appearance=projected,
+                motion=motion[window].to(device, dtype),
+                pose=pose_features(guider, pose, window, device),
+                time_ids=time_ids,
+            ):
+                v += term.float()
+                done += 1
+                yield DenoiseState(step, schedule.steps, done, evaluations, float(sigma), latents)
+            stepped.index_add_(0, index, euler_step(x, v, sigma, next_sigma))
+            visits.index_add_(0, index, torch.ones(len(window), device=device))
+        latents = stepped / visits[:, None, None, None]
+        _check_finite(latents, step, dtype)
+    yield DenoiseState(schedule.steps, schedule.steps, done, evaluations, 0.0, latents)
+
+
+def branch_velocities(
+    unet: PortraitUNet,
+    scaled: Tensor,
+    timestep: Tensor,
+    weights: tuple[float, float, float],
+    *,
+    condition: Tensor,
+    appearance: ProjectedTokens,
+    motion: Tensor,
+    pose: Tensor,
+    time_ids: Tensor,
+) -> Iterator[Tensor]:
+    """The weighted v of each branch in turn; their sum is the guided prediction. A branch of weight zero is not evaluated.
+
+    Args:
+        scaled: (window, 4, height, width), latents divided by sqrt(sigma^2 + 1).
+        weights: of `branch_weights`.
+        condition: (1, 4, height, width), the unscaled reference latent; the branch without appearance sees zeros.
+        motion: (window, tokens, channels).
+        pose: (1, window, channels, height, width), given to every branch.
+    """
+    branches: tuple[tuple[Tensor, ProjectedTokens | None, Tensor | None], ...] = (
+        (torch.zeros_like(condition), None, None),
+        (condition, appearance, None),
+        (condition, appearance, motion[None]),
+    )
+    for weight, (latent, appearance_tokens, motion_tokens) in zip(weights, branches, strict=True):
+        if weight == 0:
+            continue
+        sample = torch.cat([scaled, latent.expand(len(scaled), -1, -1, -1)], dim=1)[None]
+        yield weight * unet(sample, timestep, appearance=appearance_tokens, motion=motion_tokens, added_time_ids=time_ids, pose=pose)[0]
+
+
+def pose_features(guider: PoseGuider, pose: PoseMaps, window: list[int], device: torch.device | str) -> Tensor:
+    """Pose guider's output for a window, (1, window, channels, height / 8, width / 8); frames that share a map share its cost."""
+    maps, rows = pose.unique(window)
+    weight = guider.conv_in.weight
+    return guider(maps.to(device, weight.dtype))[rows.to(device)][None]
+
+
+def start_noise(frames: int, latent_shape: tuple[int, int, int], seed: int) -> Tensor:
+    """(frames, *latent_shape) float32 of unit variance; from its own generator on the CPU, so every device starts alike."""
+    return torch.randn((frames, *latent_shape), generator=torch.Generator().manual_seed(seed))
+
+
+def _check_finite(latents: Tensor, step: int, dtype: torch.dtype) -> None:
+    if not torch.isfinite(latents).all():
+        raise PortraitError(
+            f"The UNet returned NaN or infinity at step {step + 1} in {dtype}. "
+            "Run in float32 or bfloat16 (some cards overflow in float16), or check the weights with `hp-portrait inspect`."
+        )

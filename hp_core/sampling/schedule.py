@@ -1,0 +1,69 @@
+"""Noise schedules in sigma (Karras et al. 2022) and the one step every sampler here takes.
+
+A deterministic DDIM step on x_t = x / sqrt(sigma^2 + 1) is the same Euler step in sigma, so the two samplers differ in
+their sigmas alone: `euler` takes SVD's Karras sigmas from 700 to 0.002, `ddim` those of the training timesteps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hp_core.config import check_choice, check_range
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Noise levels of one run.
+
+    Attributes:
+        sigmas: (steps + 1,) float32, falling, the last one 0.
+        timesteps: (steps,) float32, 0.25 * ln(sigma), what the UNet's time embedding is fed.
+    """
+
+    sigmas: Tensor
+    timesteps: Tensor
+
+    @property
+    def steps(self) -> int:
+        """Number of denoising steps."""
+        return len(self.timesteps)
+
+
+def make_schedule(config: Mapping[str, Any], steps: int, sampler: str = "euler") -> Schedule:
+    """The schedule of ``sampler`` from a diffusers scheduler configuration.
+
+    Raises:
+        OptionError: unknown sampler, or steps outside 1..1000.
+    """
+    check_choice("sampler", sampler, ("euler", "ddim"))
+    check_range("steps", steps, 1, 1000)
+    if sampler == "euler":
+        from diffusers import EulerDiscreteScheduler
+
+        euler = EulerDiscreteScheduler.from_config(config)
+        euler.set_timesteps(steps)
+        return Schedule(euler.sigmas.float(), euler.timesteps.float())
+    from diffusers import DDIMScheduler
+
+    names = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "prediction_type", "timestep_spacing", "steps_offset")
+    ddim = DDIMScheduler(**{name: config[name] for name in names}, clip_sample=False, set_alpha_to_one=True)
+    ddim.set_timesteps(steps)
+    alphas = ddim.alphas_cumprod[ddim.timesteps]
+    sigmas = ((1 - alphas) / alphas).sqrt().float()
+    return Schedule(torch.cat([sigmas, sigmas.new_zeros(1)]), 0.25 * sigmas.log())
+
+
+def scale_input(x: Tensor, sigma: Tensor) -> Tensor:
+    """Noisy latents brought to unit variance for the UNet."""
+    return x / (sigma**2 + 1).sqrt()
+
+
+def euler_step(x: Tensor, v: Tensor, sigma: Tensor, next_sigma: Tensor) -> Tensor:
+    """From noise level ``sigma`` to ``next_sigma`` along the v-prediction ``v``; x and v of one shape."""
+    denoised = x / (sigma**2 + 1) - v * sigma / (sigma**2 + 1).sqrt()
+    return x + (x - denoised) / sigma * (next_sigma - sigma)

@@ -1,0 +1,82 @@
+"""Decoupled attention to appearance and motion tokens inside SVD's cross-attentions (paper 3.2, 3.3).
+
+`out = to_out(attend(q, appearance) + scale * attend(q, motion))`, the same in spatial and temporal blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from diffusers.models.attention_processor import Attention
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+KeysValues = tuple[Tensor, Tensor]  # each (batch, tokens, channels), projected for one layer
+
+
+class ProjectedTokens(NamedTuple):
+    """Tokens already projected to keys and values, one pair for each cross-attention in order."""
+
+    layers: Sequence[KeysValues]
+
+
+class TokenPair(NamedTuple):
+    """What one cross-attention attends to; None stands for tokens of zero, whose attention is exactly zero.
+
+    A token set with a smaller batch than the queries is shared: `hidden` (batch * k, length, channels) is folded to
+    (batch, k * length, channels), so keys and values that frames or positions share are projected once.
+    """
+
+    appearance: Tensor | ProjectedTokens | None
+    motion: Tensor | None
+
+
+class MotionAttnProcessor(nn.Module):
+    """Attention processor that adds the motion tokens; its two projections carry the published names.
+
+    Args:
+        layer: position of this cross-attention among the UNet's, the index into `ProjectedTokens.layers`.
+        scale: weight of the motion attention; 1 as released.
+    """
+
+    def __init__(self, *, cross_attention_dim: int, inner_dim: int, layer: int, scale: float = 1.0):
+        super().__init__()
+        self.layer, self.scale = layer, scale
+        self.to_k_ip = nn.ModuleList([nn.Linear(cross_attention_dim, inner_dim, bias=False)])
+        self.to_v_ip = nn.ModuleList([nn.Linear(cross_attention_dim, inner_dim, bias=False)])
+
+    def __call__(self, attn: Attention, hidden_states: Tensor, encoder_hidden_states: TokenPair, attention_mask: None = None) -> Tensor:
+        """hidden_states (n, length, channels) -> the same shape."""
+        appearance, motion = encoder_hidden_states
+        to_out, dropout = attn.to_out
+        if appearance is None and motion is None:
+            return dropout(to_out.bias.expand(hidden_states.shape))  # keys and values have no bias, so only this one is left
+        query = attn.to_q(hidden_states)
+        out: Tensor | None = None
+        if isinstance(appearance, ProjectedTokens):
+            out = attend(query, *appearance.layers[self.layer], heads=attn.heads)
+        elif appearance is not None:
+            out = attend(query, attn.to_k(appearance), attn.to_v(appearance), heads=attn.heads)
+        if motion is not None:
+            moved = self.scale * attend(query, self.to_k_ip[0](motion), self.to_v_ip[0](motion), heads=attn.heads)
+            out = moved if out is None else out + moved
+        return dropout(to_out(out))
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, *, heads: int) -> Tensor:
+    """Multi-head attention of query (batch * k, length, channels) to key, value (batch, tokens, channels), shared by k."""
+    rows = len(query)
+    if len(key) != rows:
+        query = query.reshape(len(key), -1, query.shape[-1])  # (batch, k * length, channels)
+    q, k, v = (rearrange(x, "b t (h d) -> b h t d", h=heads) for x in (query, key, value))
+    out = rearrange(F.scaled_dot_product_attention(q, k, v), "b h t d -> b t (h d)")
+    return out.reshape(rows, -1, out.shape[-1])
+
+
+@torch.no_grad()
+def project_tokens(cross_attentions: Sequence[Attention], tokens: Tensor) -> ProjectedTokens:
+    """Keys and values of tokens (batch, tokens, channels) for each of ``cross_attentions``."""
+    return ProjectedTokens([(attn.to_k(tokens), attn.to_v(tokens)) for attn in cross_attentions])

@@ -1,0 +1,221 @@
+"""What travels between the stages; each frozen, typed, and savable to one `.safetensors`.
+
+Pictures are uint8 arrays (height, width, 3) RGB; points and boxes are in pixels, x to the right, y down.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from hp_core.errors import OptionError, PortraitError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+ON_MISSING = ("error", "hold", "interpolate")
+_Value = TypeVar("_Value", bound="_Savable")
+
+
+class _Savable:
+    """Tensors go into the file by their field's name, everything else into its metadata as JSON."""
+
+    def save(self, path: Path) -> None:
+        """Write to ``path`` (`.safetensors`), beside and renamed."""
+        import numpy as np
+        import torch
+        from safetensors.torch import save_file
+
+        from hp_core.files import written_beside
+
+        tensors, rest = {}, {}
+        for f in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, f.name)
+            if isinstance(value, torch.Tensor):
+                tensors[f.name] = value.detach().cpu().contiguous()
+            elif isinstance(value, np.ndarray):
+                tensors[f.name] = torch.from_numpy(np.ascontiguousarray(value))
+            else:
+                rest[f.name] = str(value) if isinstance(value, Fraction) else value
+        with written_beside(path) as temporary:
+            save_file(tensors, temporary, metadata={"kind": type(self).__name__, "fields": json.dumps(rest)})
+
+    @classmethod
+    def load(cls: type[_Value], path: Path) -> _Value:
+        """Read what `save` wrote; nothing in the file is executed.
+
+        Raises:
+            PortraitError: the file is absent, damaged, or holds another kind of value.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, "pt") as file:
+                metadata = file.metadata() or {}
+                if metadata.get("kind") != cls.__name__:
+                    raise PortraitError(f"{path} holds {metadata.get('kind', 'no known value')}, not {cls.__name__}.")
+                content: dict[str, Any] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        except (SafetensorError, OSError) as error:
+            raise PortraitError(f"{path} cannot be read as {cls.__name__}: {error}.") from error
+        content |= json.loads(metadata["fields"])
+        for f in fields(cls):  # type: ignore[arg-type]
+            if "np.ndarray" in str(f.type) and content[f.name] is not None:
+                content[f.name] = content[f.name].numpy()
+            elif "Fraction" in str(f.type):
+                content[f.name] = Fraction(content[f.name])
+            elif str(f.type).startswith("tuple"):
+                content[f.name] = tuple(content[f.name])
+        return cls(**content)
+
+
+@dataclass(frozen=True)
+class FaceTrack(_Savable):
+    """One face followed through a clip (Face Crop); a portrait is a clip of one frame.
+
+    Attributes:
+        head_crops: (frames, S, S, 3) uint8, the square crop at the head-pose encoder's size.
+        motion_crops: (frames, S, S, 3) uint8, from the eyebrows to the bottom of the mouth.
+        boxes: (frames, 4) float32, x1, y1, x2, y2.
+        five_points: (frames, 5, 2) float32: left eye, right eye, nose tip, left and right mouth corner, image left first.
+        landmarks: (frames, 478, 3) float32, or None where the analyzer gives none.
+        found: (frames,) bool; False marks a frame filled in by the rule ``on_missing``.
+        on_missing: `error`, `hold` or `interpolate`: what was done about frames without the face.
+        square: x1, y1, x2, y2 of the square crop, computed on the first frame and kept.
+        portrait: (height, width, 3) uint8, the untouched first frame.
+        portrait_crop: (S, S, 3) uint8, its square crop at the size of the result.
+        crop_points: (5, 2) float32, the five points in ``portrait_crop``.
+        crop_points_found: False where detection failed on the crop and the points of the whole picture stand in.
+        fps: frame rate of the source.
+        analyzer: name of the face analyzer.
+    """
+
+    head_crops: np.ndarray
+    motion_crops: np.ndarray
+    boxes: np.ndarray
+    five_points: np.ndarray
+    landmarks: np.ndarray | None
+    found: np.ndarray
+    on_missing: str
+    square: tuple[int, int, int, int]
+    portrait: np.ndarray
+    portrait_crop: np.ndarray
+    crop_points: np.ndarray
+    crop_points_found: bool
+    fps: Fraction
+    analyzer: str
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+@dataclass(frozen=True)
+class Intensity(_Savable):
+    """Motion intensity of each chunk of frames (Intensity Estimate; paper eq. 2-3).
+
+    Attributes:
+        expression, head: (chunks,) float64, relative to the size of the face.
+        expression_levels, head_levels: (chunks,) int64, 0..d-1.
+        chunk: frames in a chunk; the last may be shorter.
+        rule: `released` or `paper`.
+    """
+
+    expression: np.ndarray
+    head: np.ndarray
+    expression_levels: np.ndarray
+    head_levels: np.ndarray
+    chunk: int
+    rule: str
+
+
+@dataclass(frozen=True)
+class MotionTokens(_Savable):
+    """Motion of a clip without its identity (Motion Encode): what a motion template file holds.
+
+    Attributes:
+        tokens: (frames, 64, 1024) float32: 1018 refined channels, rotation, translation.
+        rotation: (frames, 3) float32, degrees.
+        translation: (frames, 3) float32, -2..2, as the encoder predicts it.
+        fps: frame rate of the driving video.
+        rule: rule of the intensity.
+    """
+
+    tokens: Tensor
+    rotation: Tensor
+    translation: Tensor
+    fps: Fraction
+    rule: str
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @staticmethod
+    def join(parts: Sequence[MotionTokens]) -> MotionTokens:
+        """Consecutive parts of one clip as one value."""
+        import torch
+
+        tensors = (torch.cat([getattr(part, name) for part in parts]) for name in ("tokens", "rotation", "translation"))
+        return MotionTokens(*tensors, fps=parts[0].fps, rule=parts[0].rule)
+
+
+@dataclass(frozen=True)
+class Appearance(_Savable):
+    """Who and what the portrait shows (Appearance Encode).
+
+    Attributes:
+        tokens: (1, 64, 1024) float32.
+        id_embedding: (1, 512) float32, unit length, or zeros.
+        identity: `arcface`, or `none` where no ID encoder was at hand and the embedding is zeros.
+        reference_latent: (1, 4, height / 8, width / 8) float32, mode of the VAE's posterior, unscaled.
+    """
+
+    tokens: Tensor
+    id_embedding: Tensor
+    identity: str
+    reference_latent: Tensor
+
+
+@dataclass(frozen=True)
+class PoseMaps(_Savable):
+    """Pose images (Pose Align). Frames may share a map: the released black one is stored once.
+
+    Attributes:
+        maps: (maps, 3, height, width), uint8, or float in 0..1.
+        index: (frames,) int64, the map of each frame.
+        mode: how they were made, `black` as released.
+    """
+
+    maps: Tensor
+    index: Tensor
+    mode: str
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def unique(self, frames: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """The distinct maps of ``frames``, (n, 3, height, width) in 0..1, and each frame's row among them (frames,)."""
+        import torch
+
+        rows, inverse = torch.unique(self.index[list(frames)], return_inverse=True)
+        maps = self.maps[rows]
+        return (maps / 255 if maps.dtype == torch.uint8 else maps), inverse
+
+    def padded(self, pad_frames: int) -> PoseMaps:
+        """Warm-up padding: frame 0's map on both sides (released-model, Warm-up padding)."""
+        import torch
+
+        edge = self.index[:1].expand(pad_frames)
+        return PoseMaps(self.maps, torch.cat([edge, self.index, edge]), self.mode)
+
+
+def black_pose(frames: int, size: tuple[int, int]) -> PoseMaps:
+    """The released pose: all black, ``size`` = (height, width) in pixels."""
+    import torch
+
+    if frames < 1:
+        raise OptionError(f"frames is {frames}; a pose needs at least one.")
+    return PoseMaps(torch.zeros(1, 3, *size, dtype=torch.uint8), torch.zeros(frames, dtype=torch.long), "black")

@@ -1,0 +1,157 @@
+"""Every file the system can load: where it lies in a weights folder, where it comes from, what for, under which terms.
+
+The downloader, the loader, `inspect`, `init` and the README's table all read this one list.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hp_core.errors import WeightsError
+
+SVD_REPO = "stabilityai/stable-video-diffusion-img2vid-xt"
+SVD_MIRROR = "vdo/stable-video-diffusion-img2vid-xt-1-1"  # not gated
+HUNYUAN_LICENCE = "Tencent HunyuanPortrait licence: academic and research use only"
+SVD_LICENCE = "Stability AI Community Licence"
+
+LANDMARKER_URL = "https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/float16/1/face_landmarker.task"
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """One file.
+
+    Attributes:
+        name: what the rest of the package calls it.
+        path: where it lies inside a weights folder; the reference layout.
+        purpose: what it is for.
+        licence: its terms.
+        size: bytes, reckoned from the parameters in the published dtype (float32 for `.pth`); None where it is not known.
+        repo, revision, remote: its place on the Hugging Face hub; `remote` defaults to the last part of `path`.
+        mirror: a repository that holds the same file without a gate.
+        url: a plain address instead of a repository.
+        group: `animate` (needed), `identity`, `faces` or `yolo` (optional).
+        alternatives: other names under which the same content is accepted, the preferred first.
+    """
+
+    name: str
+    path: str
+    purpose: str
+    licence: str
+    size: int | None
+    repo: str = ""
+    revision: str = "main"
+    remote: str = ""
+    mirror: str = ""
+    url: str = ""
+    group: str = "animate"
+    alternatives: tuple[str, ...] = ()
+
+    @property
+    def required(self) -> bool:
+        """Whether `animate` cannot run without it."""
+        return self.group == "animate"
+
+    def find(self, folder: Path) -> Path | None:
+        """The file inside ``folder``: `.safetensors` before the published name where both lie there, None where neither does."""
+        for name in (*self.alternatives, self.path):
+            if (folder / name).is_file():
+                return folder / name
+        return None
+
+
+def _hunyuan(name: str, purpose: str, parameters: int) -> WeightFile:
+    path = f"hyportrait/{name}.pth"
+    return WeightFile(
+        name=name,
+        path=path,
+        purpose=purpose,
+        licence=HUNYUAN_LICENCE,
+        size=4 * parameters,
+        repo="tencent/HunyuanPortrait",
+        remote=path,
+        alternatives=(f"hyportrait/{name}.safetensors",),
+    )
+
+
+def _svd(name: str, path: str, purpose: str, size: int | None, alternatives: tuple[str, ...] = ()) -> WeightFile:
+    return WeightFile(name, path, purpose, SVD_LICENCE, size, repo=SVD_REPO, remote=path, mirror=SVD_MIRROR, alternatives=alternatives)
+
+
+CATALOG: dict[str, WeightFile] = {
+    file.name: file
+    for file in (
+        _hunyuan("expression", "expression encoder (ResNet-50)", 24_557_120),
+        _hunyuan("headpose", "head-pose encoder (ResNet-18)", 11_179_590),
+        _hunyuan("motion_proj", "intensity-aware motion refiner with the memory bank", 65_785_326),
+        _hunyuan("dino", "DINOv2 ViT-L/14 with registers and IMAdapters", 313_686_206),
+        _hunyuan("image_proj", "appearance token projector", 16_768),
+        _hunyuan("pose_guider", "pose guider", 1_086_480),
+        _hunyuan("unet", "SVD UNet with appearance and motion attention", 1_575_741_162),
+        _svd(
+            "vae",
+            "vae/diffusion_pytorch_model.fp16.safetensors",
+            "temporal-decoder VAE",
+            2 * 97_742_847,
+            ("vae/diffusion_pytorch_model.safetensors",),
+        ),
+        _svd("vae_config", "vae/config.json", "VAE configuration", None),
+        _svd("unet_config", "unet/config.json", "UNet configuration", None),
+        _svd("scheduler_config", "scheduler/scheduler_config.json", "noise schedule", None),
+        WeightFile(
+            "arcface",
+            "arcface.onnx",
+            "ArcFace identity embedding; without it the ID embedding is zeros",
+            "InsightFace model: non-commercial research use",
+            None,
+            repo="FoivosPar/Arc2Face",
+            revision="da2f1e9aa3954dad093213acfc9ae75a68da6ffd",
+            remote="arcface.onnx",
+            group="identity",
+        ),
+        WeightFile(
+            "face_landmarker",
+            "face_landmarker.task",
+            "MediaPipe FaceLandmarker, the default face analyzer",
+            "Apache-2.0",
+            3_758_596,
+            url=LANDMARKER_URL,
+            group="faces",
+        ),
+        WeightFile(
+            "yoloface",
+            "yoloface_v5m.pt",
+            "TorchScript YOLO-face, the detector the weights were released with",
+            "see its repository",
+            None,
+            repo="LeonJoe13/Sonic",
+            remote="yoloface_v5m.pt",
+            group="yolo",
+        ),
+    )
+}
+GROUPS = ("animate", "identity", "faces", "yolo")
+# Configurations are optional: a folder without them has the released values.
+MODULES = ("expression", "headpose", "motion_proj", "dino", "image_proj", "pose_guider", "unet", "vae")
+
+
+def weights_folder(folder: Path | None) -> Path:
+    """The folder that holds `hyportrait/`: ``folder``, or the usual places inside it; None looks from the working directory.
+
+    Raises:
+        WeightsError: no such folder, naming every place that was tried.
+    """
+    base = Path() if folder is None else Path(folder)
+    if folder is not None and not base.is_dir():
+        raise WeightsError(f"{base} is {'a file' if base.is_file() else 'not there'}; --weights names the folder that holds hyportrait/.")
+    inside = ("", "pretrained_weights", "models/HunyuanPortrait", "HunyuanPortrait", "ComfyUI/models/HunyuanPortrait")
+    places = [base / name for name in inside]
+    for place in places:
+        if (place / "hyportrait").is_dir():
+            return place
+    tried = ", ".join(str(place) for place in places)
+    raise WeightsError(
+        f"No weights found: none of {tried} holds a folder hyportrait/. "
+        "Fetch them with `hp-portrait download DIR`, or write an untrained set with `hp-portrait init DIR --preset demo`."
+    )

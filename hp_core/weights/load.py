@@ -1,0 +1,187 @@
+"""From files to modules: built on the meta device, checked name by name, then filled without a second copy."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hp_core.config import PortraitConfig
+from hp_core.errors import WeightsError
+from hp_core.weights.catalog import CATALOG, MODULES
+
+
+@dataclass
+class PortraitModels:
+    """Every network of the system, on one device and in one dtype; ``identity`` is None where no ArcFace lies there."""
+
+    config: PortraitConfig
+    modules: dict[str, Any]
+    identity: Any = None
+    notices: list[str] = field(default_factory=list)
+    fingerprint: str = ""
+
+    def __getattr__(self, name: str) -> Any:
+        modules = self.__dict__.get("modules", {})
+        if name in modules:
+            return modules[name]
+        raise AttributeError(name)
+
+
+def build_module(name: str, config: PortraitConfig) -> nn.Module:
+    """One of the eight modules, on the current default device (`meta` to load, `cpu` to initialise)."""
+    if name in ("expression", "headpose"):
+        from hp_core.motion.encoders import ExpressionEncoder, HeadPoseEncoder
+
+        return ExpressionEncoder(config.motion) if name == "expression" else HeadPoseEncoder(config.motion)
+    if name == "motion_proj":
+        from hp_core.motion.refiner import MotionRefiner
+
+        return MotionRefiner(config.motion)
+    if name in ("dino", "image_proj"):
+        from hp_core.appearance.vit import AppearanceViT, TokenProjector
+
+        return AppearanceViT(config.appearance) if name == "dino" else TokenProjector(config.appearance)
+    if name == "pose_guider":
+        from hp_core.pose.guider import PoseGuider
+
+        return PoseGuider(config.pose, out_channels=config.unet["block_out_channels"][0])
+    if name == "unet":
+        from hp_core.unet.model import PortraitUNet
+
+        return PortraitUNet.from_config(config.unet)
+    if name == "vae":
+        from diffusers import AutoencoderKLTemporalDecoder
+
+        return AutoencoderKLTemporalDecoder.from_config(config.vae)
+    raise KeyError(name)
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """The tensors of a `.safetensors` or `.pth` file, memory-mapped; nothing in the file is executed.
+
+    Raises:
+        WeightsError: the file is absent, truncated, holds anything but tensors, or asks to run code.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise WeightsError(f"{path} is {'a folder' if path.is_dir() else 'not there'}. Fetch it with `hp-portrait download`.")
+    try:
+        content = load_file(path) if path.suffix == ".safetensors" else _load_pth(path)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(f"{path} is refused: it holds more than tensors, which could run code ({first_line(error)}).") from error
+    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise WeightsError(f"{path} is damaged or truncated ({first_line(error)}). Delete it and fetch it again.") from error
+    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
+        raise WeightsError(f"{path} holds a {type(content).__name__}, not a plain dict of tensors. Fetch the published file.")
+    return content
+
+
+def _load_pth(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except RuntimeError as error:
+        if "mmap" not in str(error):
+            raise
+        return torch.load(path, map_location="cpu", weights_only=True)  # the format before torch 1.6 cannot be mapped
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text."""
+    return str(error).split("\n", 1)[0][:200]
+
+
+def mismatches(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
+    """What keeps ``found`` from filling a module: the first missing, unexpected and mis-shaped keys; empty where it fits."""
+    problems = []
+    missing, unexpected = [k for k in expected if k not in found], [k for k in found if k not in expected]
+    shapes = [k for k in expected if k in found and expected[k].shape != found[k].shape]
+    if missing:
+        problems.append(f"{len(missing)} missing, first '{missing[0]}'")
+    if unexpected:
+        problems.append(f"{len(unexpected)} unexpected, first '{unexpected[0]}'")
+    if shapes:
+        name = shapes[0]
+        problems.append(f"{len(shapes)} of another shape, first '{name}': {list(found[name].shape)}, expected {list(expected[name].shape)}")
+    return problems
+
+
+def non_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """The first tensor that holds NaN or infinity."""
+    return next((k for k, v in tensors.items() if v.is_floating_point() and not torch.isfinite(v).all()), None)
+
+
+def load_module(name: str, folder: Path, config: PortraitConfig) -> nn.Module:
+    """One module from its file in ``folder``, on the CPU in the file's dtype, frozen and in evaluation mode.
+
+    Raises:
+        WeightsError: the file is absent, damaged, of another model, or holds NaN.
+    """
+    entry = CATALOG[name]
+    path = entry.find(folder)
+    if path is None:
+        raise WeightsError(f"{folder / entry.path} is missing ({entry.purpose}). Fetch it with `hp-portrait download {folder}`.")
+    with torch.device("meta"):
+        module = build_module(name, config)
+    tensors = read_state_dict(path)
+    problems = mismatches(module.state_dict(), tensors)
+    if problems:
+        raise WeightsError(f"{path} does not fit the {entry.purpose}: {'; '.join(problems)}. It belongs to another model or configuration.")
+    bad = non_finite(tensors)
+    if bad is not None:
+        raise WeightsError(f"{path} holds NaN or infinity in '{bad}'. Fetch it again.")
+    module.load_state_dict(tensors, assign=True)
+    return module.requires_grad_(False).eval()
+
+
+def load_models(folder: Path, *, device: torch.device | str, dtype: torch.dtype) -> Iterator[tuple[str, PortraitModels]]:
+    """Load everything in ``folder``, one module at a time; the last pair holds them all.
+
+    Yields the name of each module as it arrives and the models so far.
+
+    Raises:
+        WeightsError: see `load_module`.
+        OptionError: a configuration file in the folder is wrong.
+    """
+    config = PortraitConfig.from_dir(folder)
+    models = PortraitModels(config, {}, fingerprint=fingerprint(folder))
+    if not config.trained:
+        models.notices.append(f"The weights in {folder} are untrained: the video shows that every stage runs, not a likeness.")
+    for name in MODULES:
+        models.modules[name] = nn.Module.to(load_module(name, folder, config), device, dtype)  # past diffusers' own, which warns
+        yield name, models
+    arcface = CATALOG["arcface"].find(folder)
+    if arcface is None:
+        models.notices.append(
+            f"No {CATALOG['arcface'].path} in {folder}: the ID embedding is zeros, and the likeness weaker. "
+            f"`hp-portrait download {folder} --for identity` fetches it."
+        )
+    else:
+        from hp_core.appearance.identity import ArcFaceOnnx
+
+        models.identity = ArcFaceOnnx(arcface)
+    yield "arcface", models
+
+
+def fingerprint(folder: Path) -> str:
+    """Twelve hex digits that tell one set of weights from another: names, sizes and 64 KiB from each end of every file."""
+    digest = hashlib.sha256()
+    for name in MODULES:
+        path = CATALOG[name].find(folder)
+        if path is None:
+            continue
+        size = path.stat().st_size
+        digest.update(f"{name}:{size}:".encode())
+        with path.open("rb") as file:
+            digest.update(file.read(1 << 16))
+            file.seek(max(0, size - (1 << 16)))
+            digest.update(file.read())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,170 @@
+"""What the command line does with weights folders: inspect, convert, and write an untrained set."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from hp_core.config import PortraitConfig, check_choice
+from hp_core.errors import PortraitError, WeightsError
+from hp_core.files import written_beside
+from hp_core.weights.catalog import CATALOG, MODULES, WeightFile
+from hp_core.weights.load import build_module, mismatches, non_finite, read_state_dict
+
+DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """What `inspect` says of one file."""
+
+    name: str
+    path: str
+    status: str  # "ok", "missing", "bad", or "absent" for an optional file that is not there
+    detail: str
+    tensors: int = 0
+    parameters: int = 0
+    dtype: str = ""
+
+    @property
+    def usable(self) -> bool:
+        """Whether `animate` would get past this file."""
+        return self.status in ("ok", "absent")
+
+
+def inspect_folder(folder: Path) -> Iterator[FileReport]:
+    """Each file of the catalog against what is expected of it."""
+    config = PortraitConfig.from_dir(folder)
+    for entry in CATALOG.values():
+        path = entry.find(folder)
+        optional = not entry.required or entry.name.endswith("_config")
+        if path is None:
+            why = "released values are used" if entry.name.endswith("_config") else entry.purpose
+            yield FileReport(entry.name, entry.path, "absent" if optional else "missing", why)
+        elif entry.name in MODULES:
+            yield _inspect_module(entry, path, folder, config)
+        else:
+            yield _inspect_other(entry, path, folder)
+
+
+def _inspect_module(entry: WeightFile, path: Path, folder: Path, config: PortraitConfig) -> FileReport:
+    shown = str(path.relative_to(folder))
+    try:
+        tensors = read_state_dict(path)
+    except WeightsError as error:
+        return FileReport(entry.name, shown, "bad", str(error))
+    with torch.device("meta"):
+        expected = build_module(entry.name, config).state_dict()
+    problems = mismatches(expected, tensors)
+    bad = None if problems else non_finite(tensors)
+    if bad is not None:
+        problems = [f"NaN or infinity in '{bad}'"]
+    dtypes = sorted({str(t.dtype).removeprefix("torch.") for t in tensors.values() if t.is_floating_point()})
+    return FileReport(
+        entry.name,
+        shown,
+        "bad" if problems else "ok",
+        "; ".join(problems) or entry.purpose,
+        tensors=len(tensors),
+        parameters=sum(t.numel() for t in tensors.values()),
+        dtype=", ".join(dtypes),
+    )
+
+
+def _inspect_other(entry: WeightFile, path: Path, folder: Path) -> FileReport:
+    shown = str(path.relative_to(folder))
+    if entry.name == "arcface":
+        from hp_core.appearance.identity import ArcFaceOnnx
+
+        try:
+            ArcFaceOnnx(path)
+        except WeightsError as error:
+            return FileReport(entry.name, shown, "bad", str(error))
+    return FileReport(entry.name, shown, "ok", entry.purpose)
+
+
+def convert_folder(source: Path, target: Path, dtype: str) -> Iterator[Path]:
+    """Copy a weights folder as `.safetensors` in ``dtype`` (`fp16`, `bf16`, `fp32`), each file written beside and renamed.
+
+    Yields each file written.
+
+    Raises:
+        OptionError: unknown dtype.
+        WeightsError: a module's file is missing or does not fit; what was written before it stays, and is whole.
+    """
+    check_choice("dtype", dtype, tuple(DTYPES))
+    if source.resolve() == target.resolve():
+        raise PortraitError(f"{target} is the source itself; name another folder.")
+    config = PortraitConfig.from_dir(source)
+    for name in MODULES:
+        entry = CATALOG[name]
+        path = entry.find(source)
+        if path is None:
+            raise WeightsError(f"{source / entry.path} is missing; convert needs every module. `hp-portrait inspect {source}` lists them.")
+        tensors = read_state_dict(path)
+        with torch.device("meta"):
+            problems = mismatches(build_module(name, config).state_dict(), tensors)
+        if problems:
+            raise WeightsError(f"{path} does not fit the {entry.purpose}: {'; '.join(problems)}.")
+        yield save_module(target, name, tensors, DTYPES[dtype])
+    yield from write_config(target, config)
+    for entry in CATALOG.values():
+        path = entry.find(source)
+        if path is not None and entry.group in ("identity", "faces", "yolo"):
+            with written_beside(target / entry.path) as temporary:
+                shutil.copyfile(path, temporary)
+            yield target / entry.path
+
+
+def save_module(folder: Path, name: str, tensors: dict[str, torch.Tensor], dtype: torch.dtype) -> Path:
+    """Write one module's tensors in ``dtype`` to its `.safetensors` place in ``folder``."""
+    from safetensors.torch import save_file
+
+    path = folder / CATALOG[name].alternatives[0]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cast = {k: (v.to(dtype) if v.is_floating_point() else v).contiguous() for k, v in tensors.items()}
+    bad = non_finite(cast)
+    if bad is not None:
+        raise WeightsError(f"'{bad}' of {name} is not finite in {dtype}. Convert to bf16 or fp32.")
+    with written_beside(path) as temporary:
+        save_file(cast, temporary)
+    return path
+
+
+def write_config(folder: Path, config: PortraitConfig) -> Iterator[Path]:
+    """Write the JSON files that describe ``config``; yields each."""
+    for name, text in config.files().items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with written_beside(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        yield path
+
+
+def init_folder(folder: Path, preset: str, *, seed: int = 0, dtype: str = "fp16") -> Iterator[Path]:
+    """Write an untrained set in the released layout: for tests, and as the start of training. Yields each file written.
+
+    Raises:
+        OptionError: unknown preset or dtype.
+        PortraitError: the folder already holds weights.
+    """
+    from dataclasses import replace
+
+    check_choice("dtype", dtype, tuple(DTYPES))
+    config = replace(PortraitConfig.preset(preset), trained=False)
+    if (folder / "hyportrait").exists():
+        raise PortraitError(f"{folder} already holds weights (hyportrait/); name another folder or remove them.")
+    if folder.exists() and not folder.is_dir():
+        raise PortraitError(f"{folder} is a file; name a folder.")
+    for name in MODULES:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            module = build_module(name, config)
+        yield save_module(folder, name, module.state_dict(), DTYPES[dtype])
+    yield from write_config(folder, config)
+
+

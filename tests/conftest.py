@@ -1,0 +1,36 @@
+"""Fixtures shared by all tests; real media lie outside the repository and tests that need them skip without."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def _media(name: str) -> Path:
+    folders = [Path(os.environ["PORTRAIT_MEDIA"])] if "PORTRAIT_MEDIA" in os.environ else []
+    if "PARITY_CASES" in os.environ:
+        folders.append(Path(os.environ["PARITY_CASES"]).parents[1] / "media")
+    folders.append(ROOT.parent / "shared" / "media")
+    for folder in folders:
+        if (folder / name).is_file():
+            return folder / name
+    pytest.skip(f"{name} is not part of the repository; PORTRAIT_MEDIA names the folder that holds it")
+
+
+@pytest.fixture(scope="session")
+def portrait_image() -> Path:
+    return _media("portrait.png")
+
+
+@pytest.fixture(scope="session")
+def driving_video() -> Path:
+    return _media("driving.mp4")
+
+
+@pytest.fixture(scope="session")
+def media_landmarks() -> Path:
+    return _media("landmarks.safetensors")
