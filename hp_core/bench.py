@@ -7,6 +7,7 @@ import sys
 import time
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -132,9 +133,7 @@ def peak_memory(config: PortraitConfig, frames: int, *, device: torch.device | s
     }
     schedule = make_schedule(config.scheduler, 1)
     with PeakMemory(device) as memory:
-        states = denoise(
-            unet, guider, noise=noise, config=config.sampling, schedule=schedule, scaling_factor=1.0, device=device, **inputs
-        )
+        states = denoise(unet, guider, noise=noise, config=config.sampling, schedule=schedule, scaling_factor=1.0, device=device, **inputs)
         for state in states:
             latents = state.latents
         del state
@@ -169,6 +168,6 @@ def import_time() -> dict[str, Any]:
 
 
 def memory_config() -> PortraitConfig:
-    """The demo networks with a window of 5, so that 400 frames take seconds."""
-    return PortraitConfig.demo().with_sampling(window=5, overlap=1, shift=1)
-
+    """The demo networks at 64x64 with short windows, so that 400 frames take seconds."""
+    demo = PortraitConfig.demo().with_sampling(window=8, overlap=1, shift=1)
+    return replace(demo, face=replace(demo.face, image_size=64))

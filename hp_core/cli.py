@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -26,17 +25,13 @@ app.add_typer(bench_app, name="bench")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 
 
-def _choices(name: str, *values: str) -> Any:
-    return Enum(name, {value: value for value in values}, type=str)
-
-
-Dtype = _choices("Dtype", "fp16", "bf16", "fp32")
-Preset = _choices("Preset", "demo", "released")
-Analyzer = _choices("Analyzer", "mediapipe", "insightface", "yolo")
-OnMissing = _choices("OnMissing", "error", "hold", "interpolate")
-View = _choices("View", "portrait", "crop", "compare")
-Sampler = _choices("Sampler", "euler", "ddim")
-Group = _choices("Group", "animate", "identity", "faces", "yolo", "all")
+Dtype = Literal["fp16", "bf16", "fp32"]
+Preset = Literal["demo", "released"]
+Analyzer = Literal["mediapipe", "insightface", "yolo"]
+OnMissing = Literal["error", "hold", "interpolate"]
+View = Literal["portrait", "crop", "compare"]
+Sampler = Literal["euler", "ddim"]
+Intensity = Literal["released", "paper"]
 
 
 def main() -> None:
@@ -59,7 +54,7 @@ def animate(
     ] = None,
     view: Annotated[
         View, typer.Option(help="portrait: pasted back into the picture; crop: the square alone; compare: side by side.")
-    ] = View.portrait,
+    ] = "portrait",
     seed: Annotated[int, typer.Option(help="Of the starting noise, 0 or more.")] = 0,
     start: Annotated[int, typer.Option(help="First driving frame.")] = 0,
     frames: Annotated[int | None, typer.Option(help="Driving frames to use. Default: all.")] = None,
@@ -76,17 +71,17 @@ def animate(
     shift: Annotated[int | None, typer.Option(help="Frames all windows move back at each step. Released: 3.")] = None,
     pad_frames: Annotated[int | None, typer.Option(help="Warm-up frames before and after the clip, cut off later. Released: 15.")] = None,
     decode_chunk: Annotated[int | None, typer.Option(help="Frames the VAE decodes together; changes the picture. Released: 8.")] = None,
-    intensity: Annotated[str | None, typer.Option(help="Rule of motion intensity: released, or paper (eq. 2-3). Released: released.")] = None,
+    intensity: Annotated[Intensity | None, typer.Option(help="Rule of motion intensity. Released: released. Paper: eq. 2-3.")] = None,
     analyzer: Annotated[
         Analyzer, typer.Option(help="Face analyzer. The weights were released with yolo; mediapipe needs no extra licence.")
-    ] = Analyzer.mediapipe,
+    ] = "mediapipe",
     analyzer_model: Annotated[Path | None, typer.Option(help="Its model file (insightface: folder). Default: the usual places.")] = None,
     detection_threshold: Annotated[float, typer.Option(help="Lowest confidence that counts as a face, 0..1.")] = 0.5,
     portrait_face: Annotated[
         str, typer.Option(help="largest, leftmost, rightmost, topmost, bottommost, center, or an index (0 is the largest).")
     ] = "largest",
     driving_face: Annotated[str, typer.Option(help="The same for the driving video's first frame.")] = "largest",
-    on_missing: Annotated[OnMissing, typer.Option(help="What to do about driving frames without the face.")] = OnMissing.error,
+    on_missing: Annotated[OnMissing, typer.Option(help="What to do about driving frames without the face.")] = "error",
     device: Annotated[str | None, typer.Option(help="torch device. Default: the accelerator torch reports, else cpu.")] = None,
     dtype: Annotated[Dtype | None, typer.Option(help="Default: fp32 on a CPU, fp16 elsewhere.")] = None,
     sound: Annotated[bool, typer.Option(help="Pass the driving video's sound through.")] = True,
@@ -113,26 +108,26 @@ def animate(
         seed=seed,
         portrait_face=_face(portrait_face),
         driving_face=_face(driving_face),
-        on_missing=on_missing.value,
-        view=view.value,
+        on_missing=on_missing,
+        view=view,
         start=start,
         frames=frames,
         sound=sound,
         provenance=provenance,
         crf=crf,
     )
-    model = analyzer_model or (CATALOG["face_landmarker"].find(folder) if analyzer == Analyzer.mediapipe else None)
-    model = model or (CATALOG["yoloface"].find(folder) if analyzer == Analyzer.yolo else None)
-    detector = create_analyzer(analyzer.value, model=model, threshold=detection_threshold)
+    model = analyzer_model or (CATALOG["face_landmarker"].find(folder) if analyzer == "mediapipe" else None)
+    model = model or (CATALOG["yoloface"].find(folder) if analyzer == "yolo" else None)
+    detector = create_analyzer(analyzer, model=model, threshold=detection_threshold)
     with _Bars(quiet=as_json) as bars:
-        pipeline = bars.run(PortraitPipeline.load(folder, analyzer=detector, device=device, dtype=DTYPES[dtype.value] if dtype else None))
+        pipeline = bars.run(PortraitPipeline.load(folder, analyzer=detector, device=device, dtype=DTYPES[dtype] if dtype else None))
         if intensity is not None:
             config = replace(pipeline.config, motion=replace(pipeline.config.motion, intensity=intensity))
             pipeline.models.config = config
         sampling = sampling_for(
             pipeline.config,
             steps=steps,
-            sampler=sampler.value if sampler else None,
+            sampler=sampler,
             appearance_guidance=_ramp("--appearance-guidance", appearance_guidance),
             motion_guidance=_ramp("--motion-guidance", motion_guidance),
             window=window,
@@ -167,7 +162,7 @@ def animate(
 def download(
     folder: Annotated[Path, typer.Argument(help="Where to: files come in the reference layout.")] = Path("pretrained_weights"),
     what: Annotated[
-        list[Group] | None, typer.Option("--for", help="animate (default), identity (ArcFace), faces (MediaPipe), yolo, or all. Repeatable.")
+        list[str] | None, typer.Option("--for", help="animate (default), identity (ArcFace), faces (MediaPipe), yolo, or all. Repeatable.")
     ] = None,
     mirror: Annotated[bool, typer.Option(help="Take gated files (SVD's VAE) from an open mirror.")] = False,
     as_json: Json = False,
@@ -179,7 +174,7 @@ def download(
     from hp_core.weights.download import download as fetch
 
     rows = []
-    for entry, path, present in fetch(folder, tuple(group.value for group in what or [Group.animate]), mirror=mirror):
+    for entry, path, present in fetch(folder, tuple(what or ["animate"]), mirror=mirror):
         rows.append({"name": entry.name, "path": str(path), "present": present, "licence": entry.licence})
         if not as_json:
             typer.echo(f"{'kept   ' if present else 'fetched'} {path}  ({entry.purpose}; {entry.licence})")
@@ -217,33 +212,33 @@ def inspect(
 def convert(
     source: Annotated[Path, typer.Argument(help="Weights folder to read.")],
     target: Annotated[Path, typer.Argument(help="Folder to write.")],
-    dtype: Annotated[Dtype, typer.Option(help="Number format of the tensors.")] = Dtype.fp16,
+    dtype: Annotated[Dtype, typer.Option(help="Number format of the tensors.")] = "fp16",
 ) -> None:
     """Copy a weights folder as .safetensors in fp16, bf16 or fp32."""
     from hp_core.weights.catalog import weights_folder
     from hp_core.weights.tools import convert_folder
 
-    for path in convert_folder(weights_folder(source), target, dtype.value):
+    for path in convert_folder(weights_folder(source), target, dtype):
         typer.echo(path)
 
 
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="Folder to write; must not hold weights yet.")],
-    preset: Annotated[Preset, typer.Option(help="demo: 16 M parameters, 128x128; released: the full 2 G.")] = Preset.demo,
+    preset: Annotated[Preset, typer.Option(help="demo: 16 M parameters, 128x128; released: the full 2 G.")] = "demo",
     seed: Annotated[int, typer.Option(help="Of the random weights.")] = 0,
-    dtype: Annotated[Dtype, typer.Option(help="Number format of the tensors.")] = Dtype.fp16,
+    dtype: Annotated[Dtype, typer.Option(help="Number format of the tensors.")] = "fp16",
 ) -> None:
     """Write an untrained set in the released layout: for tests, and as the start of training."""
     from hp_core.weights.tools import init_folder
 
-    for path in init_folder(folder, preset.value, seed=seed, dtype=dtype.value):
+    for path in init_folder(folder, preset, seed=seed, dtype=dtype):
         typer.echo(path)
 
 
 @bench_app.command("flops")
 def bench_flops(
-    preset: Annotated[Preset, typer.Option(help="Which build.")] = Preset.released,
+    preset: Annotated[Preset, typer.Option(help="Which build.")] = "released",
     size: Annotated[int | None, typer.Option(help="Side of the picture, pixels. Released: 512.")] = None,
     window: Annotated[int | None, typer.Option(help="Frames of the window. Released: 25.")] = None,
     appearance_guidance: Annotated[float, typer.Option(help="Scale of the step. Released: 2.")] = 2.0,
@@ -255,7 +250,7 @@ def bench_flops(
     from hp_core.config import PortraitConfig
 
     scales = (appearance_guidance, motion_guidance)
-    counts = count_flops(PortraitConfig.preset(preset.value), size=size, window=window, scales=scales)
+    counts = count_flops(PortraitConfig.preset(preset), size=size, window=window, scales=scales)
     rows = [["one step of one window", f"{counts['step_tflop']:.2f}"]]
     rows += [[f"  a branch with {name}", f"{tflop:.2f}"] for name, tflop in counts["branches_tflop"].items()]
     rows += [["  pose guider", f"{counts['pose_guider_tflop']:.2f}"]]
@@ -279,7 +274,7 @@ def bench_memory(
 @bench_app.command("face")
 def bench_face(
     video: Annotated[Path, typer.Argument(help="A video with a face.")],
-    analyzer: Annotated[Analyzer, typer.Option(help="Face analyzer.")] = Analyzer.mediapipe,
+    analyzer: Annotated[Analyzer, typer.Option(help="Face analyzer.")] = "mediapipe",
     analyzer_model: Annotated[Path | None, typer.Option(help="Its model file. Default: the usual places.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -287,9 +282,9 @@ def bench_face(
     from hp_core.bench import face_speed
     from hp_core.face.analyzer import create_analyzer
 
-    facts = face_speed(video, create_analyzer(analyzer.value, model=analyzer_model))
+    facts = face_speed(video, create_analyzer(analyzer, model=analyzer_model))
     row = [f"{facts['frames']}", f"{facts['found']}", f"{facts['frames_per_second']:.1f}"]
-    _figures(f"{analyzer.value} on {video}", ["frames", "found", "frames/s"], [row], facts, as_json)
+    _figures(f"{analyzer} on {video}", ["frames", "found", "frames/s"], [row], facts, as_json)
 
 
 @bench_app.command("import")
@@ -303,7 +298,7 @@ def bench_import(as_json: Json = False) -> None:
 
 
 def _face(which: str) -> str | int:
-    return int(which) if which.isdigit() else which
+    return int(which) if which.isdecimal() else which
 
 
 def _ramp(name: str, text: str | None) -> tuple[float, float] | None:

@@ -8,9 +8,11 @@ released layout, diffusers' `unet/config.json`, `vae/config.json` and `scheduler
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 from hp_core.errors import OptionError
 
@@ -151,7 +153,7 @@ class SamplingConfig:
         check_range("motion_bucket_id", self.motion_bucket_id, 0)
         check_range("noise_aug", self.noise_aug, 0)
         if not 0 <= self.overlap < self.window:
-            raise OptionError(f"overlap is {self.overlap}, the window {self.window} frames; overlap must be 0 or more and below the window.")
+            raise OptionError(f"overlap is {self.overlap}, the window {self.window} frames; it must be 0 or more and below the window.")
         for name in ("appearance_guidance", "motion_guidance"):
             pair = getattr(self, name)
             if len(pair) != 2:
@@ -298,19 +300,19 @@ class PortraitConfig:
         Raises:
             OptionError: a file is not JSON, or holds an unknown key or an impossible value.
         """
-        own = _read_json(folder / PORTRAIT_FILE)
-        parts: dict[str, Any] = {}
-        for part in fields(PortraitConfig):
-            if part.name not in own or part.name in ("unet", "vae", "scheduler"):
-                continue
-            value = own.pop(part.name)
-            parts[part.name] = _build(_PARTS[part.name], value, f"{folder / PORTRAIT_FILE}: {part.name}") if part.name in _PARTS else value
+        own_file = folder / PORTRAIT_FILE
+        own = _read_json(own_file)
+        parts: dict[str, Any] = {name: _build(cls, own.pop(name), own_file, name) for name, cls in _PARTS.items() if name in own}
+        if "trained" in own:
+            parts["trained"] = own.pop("trained")
+            _check_type(own_file, "trained", parts["trained"], bool)
         if own:
-            raise OptionError(f"{folder / PORTRAIT_FILE}: unknown part '{sorted(own)[0]}'. Known: {', '.join(_PARTS)}, trained.")
+            raise OptionError(f"{own_file}: unknown part '{sorted(own)[0]}'. Known: {', '.join(_PARTS)}, trained.")
         models = {"unet": (UNET_FILE, svd_unet()), "vae": (VAE_FILE, svd_vae()), "scheduler": (SCHEDULER_FILE, svd_scheduler())}
         for name, (file, default) in models.items():
-            parts[name] = default | {k: v for k, v in _read_json(folder / file).items() if k in default}
-        return PortraitConfig(**parts)
+            parts[name] = default | _read_model_json(folder / file, default)
+        with _naming(own_file):
+            return PortraitConfig(**parts)
 
     def files(self) -> dict[str, str]:
         """The JSON files that describe this configuration, by their path inside a weights folder."""
@@ -330,14 +332,55 @@ class PortraitConfig:
 _PARTS = {"face": FaceConfig, "motion": MotionConfig, "appearance": AppearanceConfig, "pose": PoseConfig, "sampling": SamplingConfig}
 
 
-def _build(cls: type, values: Any, where: str) -> Any:
+def _build(cls: type, values: Any, file: Path, part: str) -> Any:
     if not isinstance(values, dict):
-        raise OptionError(f"{where} is {values!r}; it must be an object.")
-    known = {f.name for f in fields(cls)}
-    unknown = sorted(set(values) - known)
+        raise OptionError(f"{file}: {part} is {values!r}; it must be an object.")
+    known = get_type_hints(cls)
+    unknown = sorted(set(values) - set(known))
     if unknown:
-        raise OptionError(f"{where}: unknown key '{unknown[0]}'. Known keys: {', '.join(sorted(known))}.")
-    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        raise OptionError(f"{file}: {part}: unknown key '{unknown[0]}'. Known keys: {', '.join(sorted(known))}.")
+    for key, value in values.items():
+        _check_type(file, f"{part}.{key}", value, known[key])
+    with _naming(file):
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+@contextmanager
+def _naming(file: Path) -> Iterator[None]:
+    """Put ``file`` in front of an `OptionError` about a value in it."""
+    try:
+        yield
+    except OptionError as error:
+        raise OptionError(f"{file}: {error}") from error
+
+
+_TYPES = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+
+
+def _check_type(file: Path, name: str, value: Any, kind: Any) -> None:
+    """Raise `OptionError` unless the JSON ``value`` is of the type a field is annotated with."""
+    if get_origin(kind) is tuple:
+        kind, values, what = get_args(kind)[0], value, "a list, each of them "
+    else:
+        values, what = [value], ""
+    numbers = (int, float) if kind is float else kind
+    if not isinstance(values, list) or not all(isinstance(v, numbers) and (kind is bool or not isinstance(v, bool)) for v in values):
+        raise OptionError(f"{file}: {name} is {value!r}; it must be {what}{_TYPES[kind]}.")
+
+
+def _read_model_json(path: Path, default: dict[str, Any]) -> dict[str, Any]:
+    """Those keys of diffusers' configuration in ``path`` that ``default`` has, each of a like type; others are diffusers' own."""
+
+    def kind(value: Any) -> str:
+        if isinstance(value, bool) or not isinstance(value, (int, float, list)):
+            return _TYPES.get(type(value), "an object")
+        return "a number or a list"  # diffusers takes one number for all blocks, or one for each
+
+    content = {key: value for key, value in _read_json(path).items() if key in default}
+    for key, value in content.items():
+        if default[key] is not None and kind(value) != kind(default[key]):
+            raise OptionError(f"{path}: {key} is {value!r}; it must be {kind(default[key])}.")
+    return content
 
 
 def _read_json(path: Path) -> dict[str, Any]:

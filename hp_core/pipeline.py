@@ -114,6 +114,16 @@ def default_device() -> torch.device:
     return torch.device("cpu")
 
 
+def _usable_device(name: torch.device | str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, ImportError) as error:
+        reason = str(error).split("\n", 1)[0]
+        raise OptionError(f"device is '{name}', which torch cannot use here ({reason}). This machine has '{default_device()}'.") from error
+    return device
+
+
 def default_dtype(device: torch.device) -> torch.dtype:
     """float32 on a CPU, float16 elsewhere, as the weights were released."""
     return torch.float32 if device.type == "cpu" else torch.float16
@@ -136,9 +146,10 @@ class PortraitPipeline:
         folder: Path, *, analyzer: FaceAnalyzer | None = None, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> Stage[PortraitPipeline]:
         """Load the weights in ``folder``; device and dtype default to what the machine has."""
-        target = default_device() if device is None else torch.device(device)
+        target = default_device() if device is None else _usable_device(device)
         models: PortraitModels | None = None
-        for done, (_, models) in enumerate(load_models(folder, device=target, dtype=dtype or default_dtype(target)), 1):
+        for done, (_, loaded) in enumerate(load_models(folder, device=target, dtype=dtype or default_dtype(target)), 1):
+            models = loaded
             yield Progress("load", done, len(MODULES) + 1)
         assert models is not None
         for text in models.notices:
@@ -260,6 +271,14 @@ class PortraitPipeline:
         count = min(info.frames - options.start, options.frames or info.frames)
         if info.variable_rate:
             yield Notice(f"{driving} has a variable frame rate; it is read at its average, {float(info.fps):.3f} frames/s.")
+        writer = VideoWriter(  # now, because it refuses what it could not write; the file is opened by the first frame
+            output,
+            fps=info.fps,
+            audio_from=driving if options.sound and info.has_audio else None,
+            audio_start=options.start / info.fps,
+            metadata=self.provenance(options.seed) if options.provenance else None,
+            crf=options.crf,
+        )
         portrait_track = yield from self.face_crop([picture], total=1, which=options.portrait_face, stage="portrait")
         if not portrait_track.crop_points_found:
             yield Notice("No face found in the portrait's own crop; the points of the whole picture align the identity.")
@@ -274,14 +293,6 @@ class PortraitPipeline:
         motion = yield from self.motion(driving_track, self.intensity(driving_track))
         latents = yield from self.sample(appearance, motion, self.pose(motion), sampling=config, seed=options.seed)
         view = self._view(options, portrait_track, driving_track, driving)
-        writer = VideoWriter(
-            output,
-            fps=info.fps,
-            audio_from=driving if options.sound and info.has_audio else None,
-            audio_start=options.start / info.fps,
-            metadata=self.provenance(options.seed) if options.provenance else None,
-            crf=options.crf,
-        )
         with writer:
             for done, frame in enumerate(self.decode(latents, sampling=config), 1):
                 writer.write(view(frame))

@@ -158,8 +158,13 @@ class MotionTokens(_Savable):
         """Consecutive parts of one clip as one value."""
         import torch
 
-        tensors = (torch.cat([getattr(part, name) for part in parts]) for name in ("tokens", "rotation", "translation"))
-        return MotionTokens(*tensors, fps=parts[0].fps, rule=parts[0].rule)
+        return MotionTokens(
+            tokens=torch.cat([part.tokens for part in parts]),
+            rotation=torch.cat([part.rotation for part in parts]),
+            translation=torch.cat([part.translation for part in parts]),
+            fps=parts[0].fps,
+            rule=parts[0].rule,
+        )
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hp_core.errors import VideoError
-from hp_core.video import VideoInfo, VideoWriter, _nearest, probe, read_frames
+from hp_core.video import VideoInfo, VideoWriter, probe, read_frames
+from hp_core.video.scan import nearest
 
 NTSC = Fraction(30000, 1001)
 STEP = 8  # grey levels between the frames of a test video
@@ -240,7 +241,7 @@ def test_camera_jitter_is_not_a_variable_rate(tmp_path: Path) -> None:
 def test_every_grid_point_gets_its_nearest_frame(gaps: list[int]) -> None:
     times = [0, *np.cumsum(gaps).tolist()]
     period = (times[-1] + gaps[-1]) / len(times)
-    repeats = _nearest(times, period)
+    repeats = nearest(times, period)
     shown = [index for index, repeat in enumerate(repeats) for _ in range(repeat)]
     assert len(shown) == len(times)
     for position, index in enumerate(shown):
@@ -434,7 +435,7 @@ def test_a_folder_without_rights(tmp_path: Path) -> None:
     folder.mkdir(mode=0o500)
     if os.access(folder, os.W_OK):
         pytest.skip("this user may write anywhere")
-    with pytest.raises(VideoError, match="cannot be written to; choose another folder"):
+    with pytest.raises(VideoError, match="cannot be written to; choose another output"):
         VideoWriter(folder / "out.mp4", fps=Fraction(25))
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ANALYZERS = ("mediapipe", "insightface", "yolo")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Face:
     """One detected face; coordinates in pixels of the image, x to the right, y down.
 

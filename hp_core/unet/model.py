@@ -65,7 +65,7 @@ class PortraitTransformer(TransformerSpatioTemporalModel):
 class PortraitUNet(UNetSpatioTemporalConditionModel):
     """The denoising UNet. Built from SVD's config (`PortraitUNet.from_config`), it has exactly the 1492 published names."""
 
-    @wraps(UNetSpatioTemporalConditionModel.__init__)  # from_config reads the parameter names off the signature
+    @wraps(UNetSpatioTemporalConditionModel.__init__)  # type: ignore[misc]  # from_config reads the names off the signature
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.cross_attentions: list[Attention] = []
@@ -76,9 +76,7 @@ class PortraitUNet(UNetSpatioTemporalConditionModel):
             if name.endswith("attn2") and isinstance(module, Attention):
                 self.cross_attentions.append(module)
         for layer, attn in enumerate(self.cross_attentions):
-            attn.set_processor(
-                MotionAttnProcessor(cross_attention_dim=attn.cross_attention_dim, inner_dim=attn.inner_dim, layer=layer)
-            )
+            attn.set_processor(MotionAttnProcessor(cross_attention_dim=attn.cross_attention_dim, inner_dim=attn.inner_dim, layer=layer))
 
     def project_appearance(self, tokens: Tensor) -> ProjectedTokens:
         """Keys and values of appearance tokens (batch, tokens, channels) for every layer: once a video, not once a step."""

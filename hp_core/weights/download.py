@@ -46,7 +46,7 @@ def download(folder: Path, groups: tuple[str, ...] = ("animate",), *, mirror: bo
 
 def _fetch_hub(entry: WeightFile, folder: Path, mirror: bool) -> Path:
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
     repo = entry.mirror if mirror and entry.mirror else entry.repo
     try:
@@ -60,8 +60,9 @@ def _fetch_hub(entry: WeightFile, folder: Path, mirror: bool) -> Path:
     except LocalEntryNotFoundError as error:  # huggingface_hub's word for "no connection and nothing cached"
         raise WeightsError(f"{repo} cannot be reached for {entry.path}: {error}. Check the network and run the command again.") from error
     except (RepositoryNotFoundError, EntryNotFoundError) as error:
-        raise WeightsError(f"{repo} (revision {entry.revision}) has no {entry.remote or entry.path}, or asks for a token: {error}") from error
-    except (HfHubHTTPError, OSError) as error:
+        what = f"{repo} (revision {entry.revision}) has no {entry.remote or entry.path}"
+        raise WeightsError(f"{what}, or asks for a token: {error}") from error
+    except Exception as error:  # the hub's HTTP library has errors of its own, and changes with the hub's version
         raise WeightsError(f"{entry.path} from {repo} broke off: {error}. Run the command again; it goes on where it stopped.") from error
 
 
@@ -71,7 +72,7 @@ def _fetch_url(entry: WeightFile, folder: Path) -> Path:
     request = urllib.request.Request(entry.url, headers={"Range": f"bytes={done}-"} if done else {})
     try:
         with urllib.request.urlopen(request, timeout=60) as response, part.open("ab" if response.status == 206 else "wb") as file:
-            expected = int(response.headers["Content-Length"])
+            length = response.headers["Content-Length"]  # absent from a chunked answer
             received = 0
             while block := response.read(BLOCK):
                 received += file.write(block)
@@ -80,7 +81,7 @@ def _fetch_url(entry: WeightFile, folder: Path) -> Path:
         if isinstance(error, urllib.error.HTTPError) and error.code == 416:
             part.unlink()
         raise WeightsError(f"{entry.url} cannot be fetched: {error}. Check the network and run the command again.") from error
-    if received != expected:
-        raise WeightsError(f"{entry.url} broke off after {received} of {expected} bytes. Run the command again; it goes on where it stopped.")
+    if length is not None and received != int(length):
+        raise WeightsError(f"{entry.url} broke off after {received} of {length} bytes. Run the command again; it goes on where it stopped.")
     part.replace(path)
     return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from hp_core.config import PortraitConfig
-from hp_core.errors import WeightsError
+from hp_core.errors import OptionError, WeightsError
 from hp_core.weights.catalog import CATALOG, MODULES
 
 
@@ -34,8 +35,19 @@ class PortraitModels:
         raise AttributeError(name)
 
 
-def build_module(name: str, config: PortraitConfig) -> nn.Module:
-    """One of the eight modules, on the current default device (`meta` to load, `cpu` to initialise)."""
+def build_module(name: str, config: PortraitConfig) -> Any:
+    """One of the eight modules, on the current default device (`meta` to load, `cpu` to initialise).
+
+    Raises:
+        OptionError: its numbers contradict each other.
+    """
+    try:
+        return _build(name, config)
+    except (ValueError, TypeError, ArithmeticError, AssertionError, IndexError, RuntimeError) as error:
+        raise OptionError(f"The configuration of {name} is impossible ({first_line(error)}). Correct it or fetch it again.") from error
+
+
+def _build(name: str, config: PortraitConfig) -> nn.Module:
     if name in ("expression", "headpose"):
         from hp_core.motion.encoders import ExpressionEncoder, HeadPoseEncoder
 
@@ -77,15 +89,25 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     try:
         content = load_file(path) if path.suffix == ".safetensors" else _load_pth(path)
     except pickle.UnpicklingError as error:
-        raise WeightsError(f"{path} is refused: it holds more than tensors, which could run code ({first_line(error)}).") from error
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
+        asked = re.search(r"GLOBAL (\S+)", str(error))
+        what = f"'{asked[1]}'" if asked else "an operation that tensors do not need"
+        raise WeightsError(f"{path} is refused: it asks for {what}, which could run code. Fetch the published file.") from error
+    except (*_DAMAGE, SafetensorError) as error:
         raise WeightsError(f"{path} is damaged or truncated ({first_line(error)}). Delete it and fetch it again.") from error
     if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
         raise WeightsError(f"{path} holds a {type(content).__name__}, not a plain dict of tensors. Fetch the published file.")
     return content
 
 
+_DAMAGE = (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError)
+"""What torch's unpickler raises where bytes are missing or changed."""
+
+
 def _load_pth(path: Path) -> Any:
+    with path.open("rb") as file:
+        start = file.read(4)
+    if not start.startswith((b"PK\x03\x04", b"\x80")):  # a zip, or a pickle from before torch 1.6
+        raise ValueError(f"it begins with {start!r}, as no .pth does; was a web page saved in its place?" if start else "it is empty")
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except RuntimeError as error:
@@ -128,7 +150,8 @@ def load_module(name: str, folder: Path, config: PortraitConfig) -> nn.Module:
     entry = CATALOG[name]
     path = entry.find(folder)
     if path is None:
-        raise WeightsError(f"{folder / entry.path} is missing ({entry.purpose}). Fetch it with `hp-portrait download {folder}`.")
+        state = "a folder, not a file" if (folder / entry.path).is_dir() else "missing"
+        raise WeightsError(f"{folder / entry.path} is {state} ({entry.purpose}). Fetch it with `hp-portrait download {folder}`.")
     with torch.device("meta"):
         module = build_module(name, config)
     tensors = read_state_dict(path)

@@ -234,9 +234,7 @@ def run_pipeline(case: Case, _request) -> None:
 
 
 def run_preprocess(case: Case, request) -> None:
-    squares = [
-        square_box(box, tuple(size)) for box, size in zip(case["boxes"].numpy(), case["box_image_sizes"].tolist(), strict=True)
-    ]
+    squares = [square_box(box, tuple(size)) for box, size in zip(case["boxes"].numpy(), case["box_image_sizes"].tolist(), strict=True)]
     assert torch.equal(torch.tensor(squares), case["square_boxes"])
     levels = json.loads(case.meta["intensity_levels_head_expression"])
     assert intensity_levels(case["synthetic_landmarks"].numpy()) == levels["synthetic"]

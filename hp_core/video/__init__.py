@@ -1,0 +1,7 @@
+"""Video files in and out as RGB frames, with the sound carried over from another file."""
+
+from hp_core.video.read import read_frames
+from hp_core.video.scan import VideoInfo, probe
+from hp_core.video.write import VideoWriter
+
+__all__ = ["VideoInfo", "VideoWriter", "probe", "read_frames"]

