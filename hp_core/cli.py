@@ -98,8 +98,6 @@ def animate(
 
     check_writable(output)
     folder = weights_folder(weights)
-    from dataclasses import replace
-
     from hp_core.face.analyzer import create_analyzer
     from hp_core.pipeline import AnimateOptions, PortraitPipeline, sampling_for
     from hp_core.weights.tools import DTYPES
@@ -110,6 +108,7 @@ def animate(
         driving_face=_face(driving_face),
         on_missing=on_missing,
         view=view,
+        intensity=intensity,
         start=start,
         frames=frames,
         sound=sound,
@@ -121,9 +120,6 @@ def animate(
     detector = create_analyzer(analyzer, model=model, threshold=detection_threshold)
     with _Bars(quiet=as_json) as bars:
         pipeline = bars.run(PortraitPipeline.load(folder, analyzer=detector, device=device, dtype=DTYPES[dtype] if dtype else None))
-        if intensity is not None:
-            config = replace(pipeline.config, motion=replace(pipeline.config.motion, intensity=intensity))
-            pipeline.models.config = config
         sampling = sampling_for(
             pipeline.config,
             steps=steps,

@@ -109,6 +109,7 @@ class AppearanceConfig:
 
     def __post_init__(self) -> None:
         check_choice("appearance.adapter_query", self.adapter_query, ("image", "id"))
+        check_range("appearance.patch", self.patch, 1)
         if self.image_size % self.patch:
             raise OptionError(f"appearance.image_size is {self.image_size}; it must be a multiple of the patch, {self.patch}.")
 
@@ -235,6 +236,9 @@ class PortraitConfig:
                 f"motion.token_dim is {self.motion.token_dim} and appearance.width {self.appearance.width}; "
                 f"both must equal unet.cross_attention_dim, {self.unet['cross_attention_dim']}."
             )
+        step = 8 << (len(self.unet["block_out_channels"]) - 1)  # the VAE halves thrice, the UNet between its blocks
+        if self.face.image_size % step:
+            raise OptionError(f"face.image_size is {self.face.image_size}; the VAE and the UNet need a multiple of {step}.")
 
     @staticmethod
     def released() -> PortraitConfig:

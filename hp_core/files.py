@@ -21,6 +21,14 @@ def check_writable(path: Path) -> None:
         raise PortraitError(f"The folder {folder} cannot be written to; choose another output.")
 
 
+def make_folder(path: Path) -> None:
+    """Create ``path`` and the folders above it; `PortraitError` where that cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PortraitError(f"The folder {path} cannot be made ({error.strerror}); name another.") from error
+
+
 @contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path``, renamed to it at the end; removed if the block raises."""

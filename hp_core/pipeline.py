@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from hp_core.appearance.encode import encode_appearance
@@ -31,15 +32,17 @@ from hp_core.face.track import FaceTracker
 from hp_core.files import check_writable
 from hp_core.image import load_image
 from hp_core.motion.encode import encode_motion, estimate_intensity, pad_tokens
+from hp_core.pose.align import black_pose
 from hp_core.sampling.denoise import denoise, start_noise
 from hp_core.sampling.schedule import make_schedule
 from hp_core.vae import decode_chunks, encode_reference, to_uint8
-from hp_core.values import Appearance, FaceTrack, Intensity, MotionTokens, PoseMaps, black_pose
+from hp_core.values import Appearance, FaceTrack, Intensity, MotionTokens, PoseMaps
 from hp_core.video import VideoWriter, probe, read_frames
 from hp_core.weights.catalog import MODULES
 from hp_core.weights.load import PortraitModels, load_models
 
 VIEWS = ("portrait", "crop", "compare")
+COMPARE_SIDE = 256  # fewest pixels of a side in the compare view; smaller results are enlarged
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ class AnimateOptions:
         on_missing: what to do about driving frames without the face.
         view: `portrait` pastes the result back into the untouched picture, `crop` gives the square alone, `compare` sets
             portrait, driving video and result side by side.
+        intensity: rule of the motion intensity, `released` or `paper`; None takes the weights' own.
         start, frames: part of the driving video, in frames; None takes it to the end.
         sound: pass the driving video's sound through.
         provenance: write into the file that it is synthetic, by what and from which weights.
@@ -92,6 +96,7 @@ class AnimateOptions:
     driving_face: str | int = "largest"
     on_missing: str = "error"
     view: str = "portrait"
+    intensity: str | None = None
     start: int = 0
     frames: int | None = None
     sound: bool = True
@@ -100,6 +105,8 @@ class AnimateOptions:
 
     def __post_init__(self) -> None:
         check_choice("view", self.view, VIEWS)
+        if self.intensity is not None:
+            check_choice("intensity", self.intensity, ("released", "paper"))
         check_range("start", self.start, 0)
         check_range("crf", self.crf, 1, 51)
         check_range("seed", self.seed, 0, 2**63 - 1)
@@ -182,9 +189,10 @@ class PortraitPipeline:
             yield Notice(f"{filled} of {len(track)} frames show no face and were filled by on_missing={on_missing}.")
         return track
 
-    def intensity(self, track: FaceTrack) -> Intensity:
-        """Intensity Estimate."""
-        return estimate_intensity(track, self.config.motion)
+    def intensity(self, track: FaceTrack, rule: str | None = None) -> Intensity:
+        """Intensity Estimate by ``rule``, `released` or `paper`; None takes the weights' own."""
+        config = self.config.motion
+        return estimate_intensity(track, replace(config, intensity=rule or config.intensity))
 
     def motion(self, track: FaceTrack, intensity: Intensity) -> Stage[MotionTokens]:
         """Motion Encode."""
@@ -290,7 +298,7 @@ class PortraitPipeline:
             fps=info.fps,
         )
         appearance = self.appearance(portrait_track)
-        motion = yield from self.motion(driving_track, self.intensity(driving_track))
+        motion = yield from self.motion(driving_track, self.intensity(driving_track, options.intensity))
         latents = yield from self.sample(appearance, motion, self.pose(motion), sampling=config, seed=options.seed)
         view = self._view(options, portrait_track, driving_track, driving)
         with writer:
@@ -321,9 +329,15 @@ class PortraitPipeline:
             return lambda frame: frame
         if options.view == "portrait":
             return lambda frame: paste_back(frame, portrait.portrait, portrait.square)
-        size = self.config.face.image_size
+        side = max(self.config.face.image_size, COMPARE_SIDE)
         source = read_frames(path, start=options.start, limit=len(driving))
-        return lambda frame: np.hstack([portrait.portrait_crop, np.asarray(crop_square(next(source), driving.square, size)), frame])
+        still = np.asarray(crop_square(portrait.portrait, portrait.square, side))
+
+        def compared(frame: np.ndarray) -> np.ndarray:
+            original = crop_square(next(source), driving.square, side)
+            return np.hstack([still, np.asarray(original), np.asarray(Image.fromarray(frame).resize((side, side)))])
+
+        return compared
 
 
 def sampling_for(config: PortraitConfig, **changes: Any) -> SamplingConfig:

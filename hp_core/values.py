@@ -12,7 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hp_core.errors import OptionError, PortraitError
+from hp_core.errors import PortraitError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -176,12 +176,14 @@ class Appearance(_Savable):
         id_embedding: (1, 512) float32, unit length, or zeros.
         identity: `arcface`, or `none` where no ID encoder was at hand and the embedding is zeros.
         reference_latent: (1, 4, height / 8, width / 8) float32, mode of the VAE's posterior, unscaled.
+        image: (S, S, 3) uint8, the crop they were taken from.
     """
 
     tokens: Tensor
     id_embedding: Tensor
     identity: str
     reference_latent: Tensor
+    image: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -215,12 +217,3 @@ class PoseMaps(_Savable):
 
         edge = self.index[:1].expand(pad_frames)
         return PoseMaps(self.maps, torch.cat([edge, self.index, edge]), self.mode)
-
-
-def black_pose(frames: int, size: tuple[int, int]) -> PoseMaps:
-    """The released pose: all black, ``size`` = (height, width) in pixels."""
-    import torch
-
-    if frames < 1:
-        raise OptionError(f"frames is {frames}; a pose needs at least one.")
-    return PoseMaps(torch.zeros(1, 3, *size, dtype=torch.uint8), torch.zeros(frames, dtype=torch.long), "black")

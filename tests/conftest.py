@@ -34,3 +34,14 @@ def driving_video() -> Path:
 @pytest.fixture(scope="session")
 def media_landmarks() -> Path:
     return _media("landmarks.safetensors")
+
+
+@pytest.fixture(scope="session")
+def demo_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained set of the demo preset, written once; tests that change a file work on a copy."""
+    from hp_core.weights.tools import init_folder
+
+    folder = tmp_path_factory.mktemp("weights") / "demo"
+    for _ in init_folder(folder, "demo"):
+        pass
+    return folder

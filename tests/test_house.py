@@ -27,9 +27,7 @@ def test_types():
 
 
 def test_import_is_light():
-    facts = import_time()
-    assert facts["imported"] == []
-    assert facts["seconds"] < 0.3
+    assert import_time()["imported"] == []
 
 
 def test_command_line_help_needs_no_torch():

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from hp_core.errors import OptionError, PortraitError
-from hp_core.values import Appearance, FaceTrack, Intensity, MotionTokens, PoseMaps, black_pose
+from hp_core.pose.align import black_pose
+from hp_core.values import Appearance, FaceTrack, Intensity, MotionTokens, PoseMaps
 
 
 def same(a, b) -> bool:
@@ -43,7 +44,7 @@ VALUES = [
     ),
     Intensity(np.array([0.1]), np.array([0.2]), np.array([3]), np.array([4]), 25, "paper"),
     MotionTokens(torch.rand(3, 4, 5), torch.rand(3, 3), torch.rand(3, 3), Fraction(25), "released"),
-    Appearance(torch.rand(1, 4, 5), torch.zeros(1, 512), "none", torch.rand(1, 4, 2, 2)),
+    Appearance(torch.rand(1, 4, 5), torch.zeros(1, 512), "none", torch.rand(1, 4, 2, 2), picture(8, 8)),
     black_pose(5, (16, 24)),
 ]
 

@@ -60,4 +60,10 @@ def encode_appearance(
     image = vit_input(crop, vit.config.image_size)
     tokens = projector(vit(image.to(device, dtype), id_embedding.to(device, dtype)))
     reference = torch.from_numpy(crop.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
-    return Appearance(tokens.float().cpu(), id_embedding, "none" if identity is None else "arcface", encode_latent(reference).float().cpu())
+    return Appearance(
+        tokens=tokens.float().cpu(),
+        id_embedding=id_embedding,
+        identity="none" if identity is None else "arcface",
+        reference_latent=encode_latent(reference).float().cpu(),
+        image=crop,
+    )

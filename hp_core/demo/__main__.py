@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,7 +12,8 @@ FPS, FRAMES, SIZE = Fraction(25), 50, 512
 
 
 def write_inputs(folder: Path, *, frames: int = FRAMES, size: int = SIZE) -> tuple[Path, Path]:
-    """Write `portrait.png` (one neutral frame) and `driving.mp4` into ``folder``; returns both paths."""
+    """Write `portrait.png` (at rest) and `driving.mp4` into ``folder``; returns both paths."""
+    import numpy as np
     from PIL import Image
 
     from hp_core.demo.identity import Identity
@@ -22,7 +24,8 @@ def write_inputs(folder: Path, *, frames: int = FRAMES, size: int = SIZE) -> tup
 
     folder.mkdir(parents=True, exist_ok=True)
     portrait, driving = folder / "portrait.png", folder / "driving.mp4"
-    still = next(iter(render(Identity.sample(PORTRAIT_SEED), Performance.sample(0, 1), size=size)))
+    at_rest = {field.name: np.full(1, field.name == "scale", np.float32) for field in fields(Performance)}
+    still = next(iter(render(Identity.sample(PORTRAIT_SEED), Performance(**at_rest), size=size)))
     with written_beside(portrait) as temporary:
         Image.fromarray(still).save(temporary)
     performance = Performance.sample(PERFORMANCE_SEED, frames, fps=float(FPS))

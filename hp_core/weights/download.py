@@ -7,9 +7,11 @@ import urllib.request
 from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from hp_core.config import check_choice
 from hp_core.errors import WeightsError
+from hp_core.files import make_folder
 from hp_core.weights.catalog import CATALOG, GROUPS, WeightFile
 
 BLOCK = 1 << 20
@@ -33,7 +35,7 @@ def download(folder: Path, groups: tuple[str, ...] = ("animate",), *, mirror: bo
         check_choice("--for", group, (*GROUPS, "all"))
     if folder.exists() and not folder.is_dir():
         raise WeightsError(f"{folder} is a file; name a folder.")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for entry in CATALOG.values():
         if "all" not in groups and entry.group not in groups:
             continue
@@ -41,47 +43,76 @@ def download(folder: Path, groups: tuple[str, ...] = ("animate",), *, mirror: bo
         if present is not None:
             yield entry, present, True
         else:
-            yield entry, _fetch_url(entry, folder) if entry.url else _fetch_hub(entry, folder, mirror), False
+            target = folder / entry.path
+            make_folder(target.parent)
+            if entry.url:
+                _fetch_url(entry, target)
+            else:
+                _fetch_hub(entry, target, mirror)
+            yield entry, target, False
 
 
-def _fetch_hub(entry: WeightFile, folder: Path, mirror: bool) -> Path:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+def _fetch_hub(entry: WeightFile, target: Path, mirror: bool) -> None:
+    """Not by `hf_hub_download`, which since 1.18 begins a file that broke off from its first byte."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers
 
-    repo = entry.mirror if mirror and entry.mirror else entry.repo
+    repo, name = entry.mirror if mirror and entry.mirror else entry.repo, entry.remote or entry.path
+    url = hf_hub_url(repo, name, revision=entry.revision)
     try:
-        return Path(hf_hub_download(repo, entry.remote or entry.path, revision=entry.revision, local_dir=folder))
+        remote = get_hf_file_metadata(url)
     except GatedRepoError as error:
         other = f" Or take the open mirror {entry.mirror}: --mirror." if entry.mirror and not mirror else ""
         raise WeightsError(
             f"{repo} is gated ({entry.licence}). Accept its terms at https://huggingface.co/{repo}, make a token at "
             f"https://huggingface.co/settings/tokens, then set HF_TOKEN or run `hf auth login`.{other}"
         ) from error
-    except LocalEntryNotFoundError as error:  # huggingface_hub's word for "no connection and nothing cached"
-        raise WeightsError(f"{repo} cannot be reached for {entry.path}: {error}. Check the network and run the command again.") from error
-    except (RepositoryNotFoundError, EntryNotFoundError) as error:
-        what = f"{repo} (revision {entry.revision}) has no {entry.remote or entry.path}"
-        raise WeightsError(f"{what}, or asks for a token: {error}") from error
+    except (RepositoryNotFoundError, RevisionNotFoundError, EntryNotFoundError) as error:
+        raise WeightsError(f"{repo} (revision {entry.revision}) has no {name}, or asks for a token: {_reason(error)}.") from error
     except Exception as error:  # the hub's HTTP library has errors of its own, and changes with the hub's version
-        raise WeightsError(f"{entry.path} from {repo} broke off: {error}. Run the command again; it goes on where it stopped.") from error
+        raise WeightsError(f"{repo} cannot be reached for {name}: {_reason(error)}. Check the network and run the command again.") from error
+    headers = build_hf_headers()
+    if urlsplit(remote.location).netloc != urlsplit(url).netloc:
+        headers.pop("authorization", None)  # the token is the hub's, not the storage server's
+    part = target.with_name(f".{target.name}.{(remote.etag or 'part')[:16]}.part")
+    try:
+        with part.open("ab") as file:
+            http_get(remote.location, file, resume_size=file.tell(), headers=headers, expected_size=remote.size, displayed_filename=name)  # type: ignore[arg-type]
+    except Exception as error:
+        raise WeightsError(f"{name} from {repo} broke off: {_reason(error)}. Run the command again; it goes on where it stopped.") from error
+    _finish(part, target, remote.size)
 
 
-def _fetch_url(entry: WeightFile, folder: Path) -> Path:
-    path, part = folder / entry.path, folder / f".{Path(entry.path).name}.part"
+def _fetch_url(entry: WeightFile, target: Path) -> None:
+    part = target.with_name(f".{target.name}.part")
     done = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(entry.url, headers={"Range": f"bytes={done}-"} if done else {})
     try:
         with urllib.request.urlopen(request, timeout=60) as response, part.open("ab" if response.status == 206 else "wb") as file:
             length = response.headers["Content-Length"]  # absent from a chunked answer
-            received = 0
+            total = None if length is None else file.tell() + int(length)
             while block := response.read(BLOCK):
-                received += file.write(block)
+                file.write(block)
     except (OSError, HTTPException) as error:
         # 416: nothing is left to fetch, so the part is of another file
         if isinstance(error, urllib.error.HTTPError) and error.code == 416:
             part.unlink()
-        raise WeightsError(f"{entry.url} cannot be fetched: {error}. Check the network and run the command again.") from error
-    if length is not None and received != int(length):
-        raise WeightsError(f"{entry.url} broke off after {received} of {length} bytes. Run the command again; it goes on where it stopped.")
-    part.replace(path)
-    return path
+        raise WeightsError(f"{entry.url} cannot be fetched: {_reason(error)}. Check the network and run the command again.") from error
+    received = part.stat().st_size
+    if total is not None and received < total:
+        raise WeightsError(f"{entry.url} broke off after {received} of {total} bytes. Run the command again; it goes on where it stopped.")
+    _finish(part, target, total)
+
+
+def _finish(part: Path, target: Path, size: int | None) -> None:
+    received = part.stat().st_size
+    if size is not None and received != size:  # two downloads of one file at once
+        part.unlink()
+        raise WeightsError(f"{target} came as {received} bytes instead of {size}. Run the command again, once at a time.")
+    part.replace(target)
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".")

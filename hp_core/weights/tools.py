@@ -11,7 +11,7 @@ import torch
 
 from hp_core.config import PortraitConfig, check_choice
 from hp_core.errors import PortraitError, WeightsError
-from hp_core.files import written_beside
+from hp_core.files import make_folder, written_beside
 from hp_core.weights.catalog import CATALOG, MODULES, WeightFile
 from hp_core.weights.load import build_module, mismatches, non_finite, read_state_dict
 
@@ -125,7 +125,7 @@ def save_module(folder: Path, name: str, tensors: dict[str, torch.Tensor], dtype
     from safetensors.torch import save_file
 
     path = folder / CATALOG[name].alternatives[0]
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     cast = {k: (v.to(dtype) if v.is_floating_point() else v).contiguous() for k, v in tensors.items()}
     bad = non_finite(cast)
     if bad is not None:
@@ -139,7 +139,7 @@ def write_config(folder: Path, config: PortraitConfig) -> Iterator[Path]:
     """Write the JSON files that describe ``config``; yields each."""
     for name, text in config.files().items():
         path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with written_beside(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
         yield path
@@ -166,5 +166,3 @@ def init_folder(folder: Path, preset: str, *, seed: int = 0, dtype: str = "fp16"
             module = build_module(name, config)
         yield save_module(folder, name, module.state_dict(), DTYPES[dtype])
     yield from write_config(folder, config)
-
-

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from hp_core.config import PortraitConfig, SamplingConfig, svd_scheduler
 from hp_core.errors import OptionError, PortraitError
+from hp_core.pose.align import black_pose
 from hp_core.sampling.denoise import denoise, pose_features, start_noise
 from hp_core.sampling.guidance import branch_weights, scale_ramp
 from hp_core.sampling.schedule import euler_step, make_schedule, scale_input
 from hp_core.sampling.windows import plan_windows, step_shift
-from hp_core.values import PoseMaps, black_pose
+from hp_core.values import PoseMaps
 from hp_core.weights.load import build_module
 
 CONFIG = PortraitConfig.demo()
