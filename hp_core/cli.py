@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -36,6 +37,9 @@ Intensity = Literal["released", "paper"]
 
 def main() -> None:
     """Entry point: errors made for users are printed without a traceback, exit code 1."""
+    # Threads that spin while they wait stop each other where something else keeps the cores busy: ten times slower on two
+    # cores beside a second such process. OpenMP reads this once, when torch loads it.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except PortraitError as error:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from hp_core.errors import PortraitError
+
 if TYPE_CHECKING:
     from diffusers import AutoencoderKLTemporalDecoder
 
@@ -41,6 +43,9 @@ def decode_chunks(
 
     Yields:
         the index of the first frame, and raw frames (n, 3, 8 * height, 8 * width) float32, about -1..1, not clamped.
+
+    Raises:
+        PortraitError: frames that are not finite.
     """
     keep = range(len(latents)) if keep is None else keep
     weight = vae.decoder.conv_in.weight
@@ -50,6 +55,11 @@ def decode_chunks(
         if first >= last:
             continue
         frames = vae.decode(part.to(weight.device, weight.dtype), num_frames=len(part)).sample
+        if not torch.isfinite(frames).all():
+            raise PortraitError(
+                f"The VAE decoded frames {start} to {start + len(part) - 1} to NaN or infinity in {weight.dtype}. "
+                "Run in float32 or bfloat16: some cards overflow in float16."
+            )
         yield first, frames[first - start : last - start].float()
 
 

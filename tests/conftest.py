@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see hp_core.cli.main; set before torch loads OpenMP
+
 ROOT = Path(__file__).parents[1]
 
 

@@ -172,7 +172,9 @@ def test_a_wrong_type_in_a_diffusers_file_is_named_with_the_file(file: str, key:
 
 
 @pytest.mark.parametrize("file", [PORTRAIT_FILE, UNET_FILE, VAE_FILE, SCHEDULER_FILE])
-@pytest.mark.parametrize(("content", "what"), [(b"{", "is not JSON"), (b"\xff\xfe{}", "is not JSON"), (b"[1]", "holds a list"), (b"", "is not JSON")])
+@pytest.mark.parametrize(
+    ("content", "what"), [(b"{", "is not JSON"), (b"\xff\xfe{}", "is not JSON"), (b"[1]", "holds a list"), (b"", "is not JSON")]
+)
 def test_a_file_that_is_no_json_object_is_named(file: str, content: bytes, what: str, tmp_path: Path) -> None:
     write(tmp_path, {file: ""})
     (tmp_path / file).write_bytes(content)

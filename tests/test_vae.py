@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from hp_core.config import PortraitConfig
+from hp_core.errors import PortraitError
 from hp_core.vae import decode_chunks, encode_reference, to_uint8
 from hp_core.weights.load import build_module
 
@@ -72,3 +73,12 @@ def test_half_precision_encoder_is_upcast_and_put_back(vae):
     assert half.encoder.conv_in.weight.dtype == torch.float16
     assert latent.dtype == torch.float32
     torch.testing.assert_close(latent, encode_reference(vae, image), rtol=5e-3, atol=5e-3)
+
+
+def test_nan_frames_are_an_error(vae):
+    latents = torch.zeros(6, 4, 4, 4)
+    latents[5] = float("nan")
+    chunks = decode_chunks(vae, latents, chunk=4)
+    next(chunks)
+    with pytest.raises(PortraitError, match=r"frames 4 to 5 to NaN.*bfloat16"):
+        next(chunks)

@@ -143,7 +143,8 @@ class FaceTracker:
         if self._first_image is None:
             raise OptionError("The clip has no frames; face tracking needs at least one.")
         if self._last is None or self._cropper is None:
-            raise FaceError(f"No face found in any of {self.frames} frames. {_remedy(self.analyzer)}")
+            where = f" in any of {self.frames} frames" if self.frames > 1 else ""
+            raise FaceError(f"No face found{where}. {_remedy(self.analyzer)}")
         self._done += _filled(self._pending, self._last, self._last, "hold", self._cropper)
         self._pending = []
         faces = [frame.face for frame in self._done]

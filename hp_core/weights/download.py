@@ -72,17 +72,20 @@ def _fetch_hub(entry: WeightFile, target: Path, mirror: bool) -> None:
     except (RepositoryNotFoundError, RevisionNotFoundError, EntryNotFoundError) as error:
         raise WeightsError(f"{repo} (revision {entry.revision}) has no {name}, or asks for a token: {_reason(error)}.") from error
     except Exception as error:  # the hub's HTTP library has errors of its own, and changes with the hub's version
-        raise WeightsError(f"{repo} cannot be reached for {name}: {_reason(error)}. Check the network and run the command again.") from error
+        raise WeightsError(f"{repo} cannot be reached for {name}: {_reason(error)}. Check the network, then run it again.") from error
     headers = build_hf_headers()
     if urlsplit(remote.location).netloc != urlsplit(url).netloc:
         headers.pop("authorization", None)  # the token is the hub's, not the storage server's
     part = target.with_name(f".{target.name}.{(remote.etag or 'part')[:16]}.part")
+    size = remote.size
+    if size is not None and part.exists() and part.stat().st_size > size:  # left by two downloads at once
+        part.unlink()
     try:
         with part.open("ab") as file:
-            http_get(remote.location, file, resume_size=file.tell(), headers=headers, expected_size=remote.size, displayed_filename=name)  # type: ignore[arg-type]
+            http_get(remote.location, file, resume_size=file.tell(), headers=headers, expected_size=size, displayed_filename=name)
     except Exception as error:
-        raise WeightsError(f"{name} from {repo} broke off: {_reason(error)}. Run the command again; it goes on where it stopped.") from error
-    _finish(part, target, remote.size)
+        raise WeightsError(f"{name} from {repo} broke off: {_reason(error)}. Run it again; it goes on where it stopped.") from error
+    _finish(part, target, size)
 
 
 def _fetch_url(entry: WeightFile, target: Path) -> None:
