@@ -186,10 +186,11 @@ class PortraitPipeline:
         which: str | int = "largest",
         on_missing: str = "error",
         fps: Fraction = Fraction(25),
+        start: int = 0,
         stage: str = "face",
     ) -> Stage[FaceTrack]:
-        """Follow one face through ``frames`` (height, width, 3) uint8 RGB."""
-        tracker = FaceTracker(self.analyzer, self.config.face, which=which, on_missing=on_missing)
+        """Follow one face through ``frames`` (height, width, 3) uint8 RGB, the first of them number ``start`` of its video."""
+        tracker = FaceTracker(self.analyzer, self.config.face, which=which, on_missing=on_missing, start=start)
         for image in frames:
             tracker.add(image)
             yield Progress(stage, tracker.frames, total)
@@ -308,6 +309,7 @@ class PortraitPipeline:
                 which=options.driving_face,
                 on_missing=options.on_missing,
                 fps=info.fps,
+                start=options.start,
             )
         appearance = self.appearance(portrait_track)
         motion = yield from self.motion(driving_track, self.intensity(driving_track, options.intensity))

@@ -87,14 +87,17 @@ class FaceTracker:
         which: the face in the first frame that shows one (`choose_face`); later frames keep to the same face.
         on_missing: a frame without it is an `error`, `hold`s the last known points, or `interpolate`s between the frames
             before and after; before the first and after the last known one both hold.
+        start: number of the first frame in its video, for the messages.
 
     Raises:
         OptionError: an unknown ``on_missing``.
     """
 
-    def __init__(self, analyzer: FaceAnalyzer, config: FaceConfig, *, which: str | int = "largest", on_missing: str = "error"):
+    def __init__(
+        self, analyzer: FaceAnalyzer, config: FaceConfig, *, which: str | int = "largest", on_missing: str = "error", start: int = 0
+    ):
         check_choice("on_missing", on_missing, ON_MISSING)
-        self.analyzer, self.config, self.which, self.on_missing = analyzer, config, which, on_missing
+        self.analyzer, self.config, self.which, self.on_missing, self.start = analyzer, config, which, on_missing, start
         self._done: list[_Frame] = []
         self._pending: list[np.ndarray] = []  # frames without the face, waiting for the next one with it
         self._last: Face | None = None
@@ -115,7 +118,7 @@ class FaceTracker:
         """
         if self._first_image is None:
             self._first_image = image
-        index = self.frames
+        index = self.start + self.frames
         if image.shape != self._first_image.shape:
             raise FaceError(f"Frame {index} is {_size(image)}, the first one {_size(self._first_image)}; all frames must have one size.")
         faces = self.analyzer.detect(image)
