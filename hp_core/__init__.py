@@ -19,7 +19,7 @@ _HOME = {
     "PoseMaps": "hp_core.values",
     "PortraitPipeline": "hp_core.pipeline",
     "AnimateOptions": "hp_core.pipeline",
-    "result": "hp_core.pipeline",
+    "result": "hp_core.progress",
     "create_analyzer": "hp_core.face.analyzer",
 }
 __all__ = sorted(_HOME)

@@ -98,10 +98,14 @@ def animate(
     Defaults are those of the weights' own configuration; for the published weights these are the released ones.
     """
     from hp_core.files import check_writable
+    from hp_core.image import load_image
+    from hp_core.video import probe
     from hp_core.weights.catalog import CATALOG, weights_folder
 
     check_writable(output)
     folder = weights_folder(weights)
+    load_image(portrait)  # both inputs are read again later; here they fail before the weights take minutes to load
+    probe(driving)
     from hp_core.face.analyzer import create_analyzer
     from hp_core.pipeline import AnimateOptions, PortraitPipeline, sampling_for
     from hp_core.weights.tools import DTYPES
@@ -138,8 +142,6 @@ def animate(
         )
         bars.run(pipeline.animate(portrait, driving, output, sampling=sampling, options=options))
     detector.close()
-    from hp_core.video import probe
-
     info = probe(output)
     facts = {
         "output": str(output),
@@ -355,7 +357,7 @@ class _Bars:
 
     def run(self, stage: Any) -> Any:
         """Drain a stage; its value."""
-        from hp_core.pipeline import Notice
+        from hp_core.progress import Notice
 
         last = time.perf_counter()
         while True:

@@ -34,8 +34,12 @@ def written_beside(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path``, renamed to it at the end; removed if the block raises."""
     check_writable(path)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    from safetensors import SafetensorError
+
     try:
         yield temporary
         os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        raise PortraitError(f"{path} cannot be written ({error}). Free some space or name another folder.") from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -10,13 +10,13 @@ Every stage is a generator that yields `Progress` and returns its value: whoever
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,45 +34,16 @@ from hp_core.files import check_writable
 from hp_core.image import load_image
 from hp_core.motion.encode import encode_motion, estimate_intensity, pad_tokens
 from hp_core.pose.align import black_pose
+from hp_core.progress import Notice, Progress, Stage
 from hp_core.sampling.denoise import denoise, start_noise
 from hp_core.sampling.schedule import make_schedule
 from hp_core.vae import decode_chunks, encode_reference, to_uint8
 from hp_core.values import Appearance, FaceTrack, Intensity, MotionTokens, PoseMaps
 from hp_core.video import VideoWriter, probe, read_frames
-from hp_core.weights.catalog import MODULES
 from hp_core.weights.load import PortraitModels, load_models
 
 VIEWS = ("portrait", "crop", "compare")
 COMPARE_SIDE = 256  # fewest pixels of a side in the compare view; smaller results are enlarged
-
-
-@dataclass(frozen=True)
-class Progress:
-    """``done`` of ``total`` parts of a stage."""
-
-    stage: str
-    done: int
-    total: int
-
-
-@dataclass(frozen=True)
-class Notice:
-    """Something the user should know about the result: a fallback that was taken, a part that was absent."""
-
-    text: str
-
-
-Value = TypeVar("Value")
-Stage = Generator["Progress | Notice", None, Value]
-
-
-def result(stage: Stage[Value]) -> Value:
-    """Run a stage to its end and give its value."""
-    while True:
-        try:
-            next(stage)
-        except StopIteration as end:
-            return end.value
 
 
 @dataclass(frozen=True)
@@ -164,13 +135,7 @@ class PortraitPipeline:
     ) -> Stage[PortraitPipeline]:
         """Load the weights in ``folder``; device and dtype default to what the machine has."""
         target = default_device() if device is None else _usable_device(device)
-        models: PortraitModels | None = None
-        for done, (_, loaded) in enumerate(load_models(folder, device=target, dtype=dtype or default_dtype(target)), 1):
-            models = loaded
-            yield Progress("load", done, len(MODULES) + 1)
-        assert models is not None
-        for text in models.notices:
-            yield Notice(text)
+        models = yield from load_models(folder, device=target, dtype=dtype or default_dtype(target))
         return PortraitPipeline(models, analyzer or create_analyzer(), device=target)
 
     @property

@@ -5,34 +5,48 @@ from __future__ import annotations
 import hashlib
 import pickle
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from hp_core.config import PortraitConfig
 from hp_core.errors import OptionError, WeightsError
+from hp_core.progress import Notice, Progress, Stage
 from hp_core.weights.catalog import CATALOG, MODULES
 
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKLTemporalDecoder
 
-@dataclass
+    from hp_core.appearance.encode import IdentityEncoder
+    from hp_core.appearance.vit import AppearanceViT, TokenProjector
+    from hp_core.motion.encoders import ExpressionEncoder, HeadPoseEncoder
+    from hp_core.motion.refiner import MotionRefiner
+    from hp_core.pose.guider import PoseGuider
+    from hp_core.unet.model import PortraitUNet
+
+
+@dataclass(frozen=True)
 class PortraitModels:
-    """Every network of the system, on one device and in one dtype; ``identity`` is None where no ArcFace lies there."""
+    """Every network of the system, on one device and in one dtype, by the published files' names.
+
+    ``identity`` is None where no ArcFace lies beside them; ``fingerprint`` tells these weights from others.
+    """
 
     config: PortraitConfig
-    modules: dict[str, Any]
-    identity: Any = None
-    notices: list[str] = field(default_factory=list)
-    fingerprint: str = ""
-
-    def __getattr__(self, name: str) -> Any:
-        modules = self.__dict__.get("modules", {})
-        if name in modules:
-            return modules[name]
-        raise AttributeError(name)
+    expression: ExpressionEncoder
+    headpose: HeadPoseEncoder
+    motion_proj: MotionRefiner
+    dino: AppearanceViT
+    image_proj: TokenProjector
+    pose_guider: PoseGuider
+    unet: PortraitUNet
+    vae: AutoencoderKLTemporalDecoder
+    identity: IdentityEncoder | None
+    fingerprint: str
 
 
 def build_module(name: str, config: PortraitConfig) -> Any:
@@ -165,33 +179,31 @@ def load_module(name: str, folder: Path, config: PortraitConfig) -> nn.Module:
     return module.requires_grad_(False).eval()
 
 
-def load_models(folder: Path, *, device: torch.device | str, dtype: torch.dtype) -> Iterator[tuple[str, PortraitModels]]:
-    """Load everything in ``folder``, one module at a time; the last pair holds them all.
-
-    Yields the name of each module as it arrives and the models so far.
+def load_models(folder: Path, *, device: torch.device | str, dtype: torch.dtype) -> Stage[PortraitModels]:
+    """Load everything in ``folder``, one module at a time.
 
     Raises:
         WeightsError: see `load_module`.
         OptionError: a configuration file in the folder is wrong.
     """
     config = PortraitConfig.from_dir(folder)
-    models = PortraitModels(config, {}, fingerprint=fingerprint(folder))
     if not config.trained:
-        models.notices.append(f"The weights in {folder} are untrained: the video shows that every stage runs, not a likeness.")
-    for name in MODULES:
-        models.modules[name] = nn.Module.to(load_module(name, folder, config), device, dtype)  # past diffusers' own, which warns
-        yield name, models
-    arcface = CATALOG["arcface"].find(folder)
+        yield Notice(f"The weights in {folder} are untrained: the video shows that every stage runs, not a likeness.")
+    modules: dict[str, Any] = {}
+    for done, name in enumerate(MODULES, 1):
+        modules[name] = nn.Module.to(load_module(name, folder, config), device, dtype)  # past diffusers' own `to`, which warns
+        yield Progress("load", done, len(MODULES))
+    arcface, identity = CATALOG["arcface"].find(folder), None
     if arcface is None:
-        models.notices.append(
+        yield Notice(
             f"No {CATALOG['arcface'].path} in {folder}: the ID embedding is zeros, and the likeness weaker. "
             f"`hp-portrait download {folder} --for identity` fetches it."
         )
     else:
         from hp_core.appearance.identity import ArcFaceOnnx
 
-        models.identity = ArcFaceOnnx(arcface)
-    yield "arcface", models
+        identity = ArcFaceOnnx(arcface)
+    return PortraitModels(config=config, identity=identity, fingerprint=fingerprint(folder), **modules)
 
 
 def fingerprint(folder: Path) -> str:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from hp_core.config import PORTRAIT_FILE, UNET_FILE, PortraitConfig
 from hp_core.errors import OptionError, WeightsError
+from hp_core.progress import Notice, Progress, result
 from hp_core.weights.catalog import CATALOG, MODULES, weights_folder
 from hp_core.weights.load import PortraitModels, fingerprint, load_models, load_module, read_state_dict
 
@@ -67,33 +68,33 @@ def refusal(folder: Path, name: str = SMALL) -> str:
     return str(caught.value)
 
 
-def last(folder: Path, dtype: torch.dtype = torch.float32) -> PortraitModels:
-    *_, (_, models) = load_models(folder, device="cpu", dtype=dtype)
-    return models
+def loaded(folder: Path, dtype: torch.dtype = torch.float32) -> PortraitModels:
+    return result(load_models(folder, device="cpu", dtype=dtype))
+
+
+def notices(folder: Path) -> list[str]:
+    return [event.text for event in load_models(folder, device="cpu", dtype=torch.float32) if isinstance(event, Notice)]
 
 
 # What is loaded
 
 
 def test_every_module_arrives_frozen_in_the_dtype_asked_for(demo_weights: Path) -> None:
-    arrived = list(load_models(demo_weights, device="cpu", dtype=torch.bfloat16))
-    assert [name for name, _ in arrived] == [*MODULES, "arcface"]
-    models = arrived[-1][1]
-    assert set(models.modules) == set(MODULES)
+    models = loaded(demo_weights, torch.bfloat16)
     assert models.config == PortraitConfig.from_dir(demo_weights)
-    for module in models.modules.values():
+    for module in (getattr(models, name) for name in MODULES):
         assert not module.training
         assert {(p.dtype, p.requires_grad, p.device.type) for p in module.parameters()} == {(torch.bfloat16, False, "cpu")}
     stored = load_file(demo_weights / "hyportrait/unet.safetensors")
     torch.testing.assert_close(models.unet.state_dict()["conv_in.weight"].half(), stored["conv_in.weight"], rtol=1e-2, atol=1e-3)
-    with pytest.raises(AttributeError, match="text_encoder"):
-        _ = models.text_encoder
+    events = [event for event in load_models(demo_weights, device="cpu", dtype=torch.float32) if isinstance(event, Progress)]
+    assert [(event.done, event.total) for event in events] == [(i, 8) for i in range(1, 9)]
 
 
 def test_what_is_absent_or_untrained_is_noticed_by_name(demo_weights: Path) -> None:
-    notices = last(demo_weights).notices
-    assert any("untrained" in text and str(demo_weights) in text for text in notices)
-    assert any("arcface.onnx" in text and "hp-portrait download" in text for text in notices)
+    said = notices(demo_weights)
+    assert any("untrained" in text and str(demo_weights) in text for text in said)
+    assert any("arcface.onnx" in text and "hp-portrait download" in text for text in said)
 
 
 def test_a_trained_set_is_not_called_untrained(demo_weights: Path, tmp_path: Path) -> None:
@@ -101,7 +102,7 @@ def test_a_trained_set_is_not_called_untrained(demo_weights: Path, tmp_path: Pat
     own = json.loads((demo_weights / PORTRAIT_FILE).read_text())
     (tmp_path / "set" / PORTRAIT_FILE).unlink()
     (tmp_path / "set" / PORTRAIT_FILE).write_text(json.dumps(own | {"trained": True}))
-    assert not any("untrained" in text for text in last(tmp_path / "set").notices)
+    assert not any("untrained" in text for text in notices(tmp_path / "set"))
 
 
 def test_the_published_layout_loads(demo_weights: Path, tmp_path: Path) -> None:
@@ -117,9 +118,9 @@ def test_the_published_layout_loads(demo_weights: Path, tmp_path: Path) -> None:
             shutil.copy(config, tmp_path / name)
     assert sorted(path.name for path in (tmp_path / "hyportrait").iterdir()) == sorted(f"{name}.pth" for name in MODULES if name != "vae")
     assert [path.name for path in (tmp_path / "vae").glob("*.safetensors")] == ["diffusion_pytorch_model.fp16.safetensors"]
-    ours, theirs = last(demo_weights), last(tmp_path)
+    ours, theirs = loaded(demo_weights), loaded(tmp_path)
     for name in MODULES:
-        expected, found = ours.modules[name].state_dict(), theirs.modules[name].state_dict()
+        expected, found = getattr(ours, name).state_dict(), getattr(theirs, name).state_dict()
         assert expected.keys() == found.keys()
         assert all(torch.equal(expected[key], found[key]) for key in expected)
 
@@ -146,7 +147,7 @@ def test_a_missing_file_is_named_with_its_purpose_and_the_remedy(folder: Path) -
     assert CATALOG["unet"].purpose in text
     assert f"hp-portrait download {folder}" in text
     with pytest.raises(WeightsError, match=r"expression\.pth is missing"):
-        last(folder)
+        loaded(folder)
 
 
 def test_a_folder_in_a_files_place_is_refused(folder: Path) -> None:
@@ -247,7 +248,7 @@ def test_a_configuration_that_cannot_be_built_names_the_module(folder: Path) -> 
 def test_the_fingerprint_is_stable_and_follows_any_file(demo_weights: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(demo_weights, copy, copy_function=os.link)
-    assert fingerprint(copy) == fingerprint(demo_weights) == last(demo_weights).fingerprint
+    assert fingerprint(copy) == fingerprint(demo_weights) == loaded(demo_weights).fingerprint
     assert len(fingerprint(copy)) == 12
     tensors = load_file(place(copy))
     place(copy).unlink()
