@@ -75,6 +75,11 @@ def animate(
     shift: Annotated[int | None, typer.Option(help="Frames all windows move back at each step. Released: 3.")] = None,
     pad_frames: Annotated[int | None, typer.Option(help="Warm-up frames before and after the clip, cut off later. Released: 15.")] = None,
     decode_chunk: Annotated[int | None, typer.Option(help="Frames the VAE decodes together; changes the picture. Released: 8.")] = None,
+    conditioning_fps: Annotated[
+        float | None, typer.Option(help="Frames/s told to the UNet; the clip keeps its own rate. Released: 12.5.")
+    ] = None,
+    motion_bucket_id: Annotated[float | None, typer.Option(help="SVD's motion bucket told to the UNet, 0 or more. Released: 0.")] = None,
+    noise_aug: Annotated[float | None, typer.Option(help="SVD's noise augmentation told to the UNet, 0 or more. Released: 0.")] = None,
     intensity: Annotated[Intensity | None, typer.Option(help="Rule of motion intensity. Released: released. Paper: eq. 2-3.")] = None,
     analyzer: Annotated[
         Analyzer, typer.Option(help="Face analyzer. The weights were released with yolo; mediapipe needs no extra licence.")
@@ -139,6 +144,9 @@ def animate(
             shift=shift,
             pad_frames=pad_frames,
             decode_chunk=decode_chunk,
+            fps=conditioning_fps,
+            motion_bucket_id=motion_bucket_id,
+            noise_aug=noise_aug,
         )
         bars.run(pipeline.animate(portrait, driving, output, sampling=sampling, options=options))
     detector.close()

@@ -10,16 +10,13 @@ from typing import Any
 import pytest
 
 from hp_core.config import (
-    PORTRAIT_FILE,
-    SCHEDULER_FILE,
-    UNET_FILE,
-    VAE_FILE,
     AppearanceConfig,
     FaceConfig,
     MotionConfig,
     PortraitConfig,
     SamplingConfig,
 )
+from hp_core.config_files import PORTRAIT_FILE, SCHEDULER_FILE, UNET_FILE, VAE_FILE, config_files, read_config
 from hp_core.errors import OptionError
 
 RANGES: list[tuple[type, str, Any, Any]] = [  # configuration, field, the last value allowed, the first one refused
@@ -70,21 +67,21 @@ def own(folder: Path, **parts: Any) -> Path:
 def test_files_give_back_every_value(preset: str, tmp_path: Path) -> None:
     config = replace(PortraitConfig.preset(preset), trained=False)
     config = replace(config, motion=replace(config.motion, intensity="paper")).with_sampling(steps=7, motion_guidance=(1.5, 3.0))
-    assert PortraitConfig.from_dir(write(tmp_path, config.files())) == config
+    assert read_config(write(tmp_path, config_files(config))) == config
 
 
 def test_a_folder_without_files_has_the_released_values(tmp_path: Path) -> None:
-    assert PortraitConfig.from_dir(tmp_path) == PortraitConfig.released()
+    assert read_config(tmp_path) == PortraitConfig.released()
 
 
 def test_a_partial_file_changes_only_what_it_names(tmp_path: Path) -> None:
-    config = PortraitConfig.from_dir(own(tmp_path, sampling={"steps": 40, "fps": 25}))
+    config = read_config(own(tmp_path, sampling={"steps": 40, "fps": 25}))
     assert config == PortraitConfig.released().with_sampling(steps=40, fps=25)
 
 
 def test_keys_that_only_diffusers_knows_are_passed_over(tmp_path: Path) -> None:
     write(tmp_path, {UNET_FILE: json.dumps({"_diffusers_version": "0.24.0", "num_frames": 14, "brand_new": [1]})})
-    config = PortraitConfig.from_dir(tmp_path)
+    config = read_config(tmp_path)
     assert config.unet == PortraitConfig.released().unet | {"num_frames": 14}
 
 
@@ -122,7 +119,7 @@ def test_a_range_error_names_value_and_limit() -> None:
 
 def test_token_widths_must_be_the_unets(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=rf"{PORTRAIT_FILE}: motion\.token_dim is 512 .*cross_attention_dim, 1024"):
-        PortraitConfig.from_dir(own(tmp_path, motion={"token_dim": 512}))
+        read_config(own(tmp_path, motion={"token_dim": 512}))
     with pytest.raises(OptionError, match=r"appearance\.width 512"):
         PortraitConfig(appearance=AppearanceConfig(width=512))
 
@@ -150,7 +147,7 @@ def test_token_widths_must_be_the_unets(tmp_path: Path) -> None:
 )
 def test_what_is_wrong_in_portrait_json_is_named_with_the_file(parts: dict[str, Any], named: str, tmp_path: Path) -> None:
     with pytest.raises(OptionError) as caught:
-        PortraitConfig.from_dir(own(tmp_path, **parts))
+        read_config(own(tmp_path, **parts))
     assert str(caught.value).startswith(f"{tmp_path / PORTRAIT_FILE}: {named}")
 
 
@@ -167,7 +164,7 @@ def test_what_is_wrong_in_portrait_json_is_named_with_the_file(parts: dict[str, 
 def test_a_wrong_type_in_a_diffusers_file_is_named_with_the_file(file: str, key: str, value: Any, wanted: str, tmp_path: Path) -> None:
     write(tmp_path, {file: json.dumps({key: value})})
     with pytest.raises(OptionError) as caught:
-        PortraitConfig.from_dir(tmp_path)
+        read_config(tmp_path)
     assert str(caught.value) == f"{tmp_path / file}: {key} is {value!r}; it must be {wanted}."
 
 
@@ -179,5 +176,5 @@ def test_a_file_that_is_no_json_object_is_named(file: str, content: bytes, what:
     write(tmp_path, {file: ""})
     (tmp_path / file).write_bytes(content)
     with pytest.raises(OptionError) as caught:
-        PortraitConfig.from_dir(tmp_path)
+        read_config(tmp_path)
     assert str(caught.value).startswith(f"{tmp_path / file} {what}")

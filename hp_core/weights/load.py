@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from hp_core.config import PortraitConfig
+from hp_core.config_files import read_config
 from hp_core.errors import OptionError, WeightsError
 from hp_core.progress import Notice, Progress, Stage
 from hp_core.weights.catalog import CATALOG, MODULES
@@ -186,7 +187,7 @@ def load_models(folder: Path, *, device: torch.device | str, dtype: torch.dtype)
         WeightsError: see `load_module`.
         OptionError: a configuration file in the folder is wrong.
     """
-    config = PortraitConfig.from_dir(folder)
+    config = read_config(folder)
     if not config.trained:
         yield Notice(f"The weights in {folder} are untrained: the video shows that every stage runs, not a likeness.")
     modules: dict[str, Any] = {}

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from hp_core.config import PortraitConfig, check_choice
+from hp_core.config_files import config_files, read_config
 from hp_core.errors import PortraitError, WeightsError
 from hp_core.files import make_folder, written_beside
 from hp_core.weights.catalog import CATALOG, MODULES, WeightFile
@@ -38,7 +39,7 @@ class FileReport:
 
 def inspect_folder(folder: Path) -> Iterator[FileReport]:
     """Each file of the catalog against what is expected of it."""
-    config = PortraitConfig.from_dir(folder)
+    config = read_config(folder)
     for entry in CATALOG.values():
         path = entry.find(folder)
         optional = not entry.required or entry.name.endswith("_config")
@@ -99,7 +100,7 @@ def convert_folder(source: Path, target: Path, dtype: str) -> Iterator[Path]:
     check_choice("dtype", dtype, tuple(DTYPES))
     if source.resolve() == target.resolve():
         raise PortraitError(f"{target} is the source itself; name another folder.")
-    config = PortraitConfig.from_dir(source)
+    config = read_config(source)
     for name in MODULES:
         entry = CATALOG[name]
         path = entry.find(source)
@@ -137,7 +138,7 @@ def save_module(folder: Path, name: str, tensors: dict[str, torch.Tensor], dtype
 
 def write_config(folder: Path, config: PortraitConfig) -> Iterator[Path]:
     """Write the JSON files that describe ``config``; yields each."""
-    for name, text in config.files().items():
+    for name, text in config_files(config).items():
         path = folder / name
         make_folder(path.parent)
         with written_beside(path) as temporary:

@@ -14,7 +14,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from hp_core.config import PORTRAIT_FILE, UNET_FILE, PortraitConfig
+from hp_core.config import PortraitConfig
+from hp_core.config_files import PORTRAIT_FILE, UNET_FILE, config_files, read_config
 from hp_core.errors import OptionError, WeightsError
 from hp_core.progress import Notice, Progress, result
 from hp_core.weights.catalog import CATALOG, MODULES, weights_folder
@@ -39,7 +40,7 @@ def folder(demo_weights: Path, tmp_path: Path) -> Path:
     """A set that holds only the smallest module and the configuration; free to be changed."""
     target = tmp_path / "set"
     (target / "hyportrait").mkdir(parents=True)
-    for name, text in CONFIG.files().items():
+    for name, text in config_files(CONFIG).items():
         (target / name).parent.mkdir(exist_ok=True)
         (target / name).write_text(text)
     shutil.copy(demo_weights / f"hyportrait/{SMALL}.safetensors", target / "hyportrait")
@@ -81,7 +82,7 @@ def notices(folder: Path) -> list[str]:
 
 def test_every_module_arrives_frozen_in_the_dtype_asked_for(demo_weights: Path) -> None:
     models = loaded(demo_weights, torch.bfloat16)
-    assert models.config == PortraitConfig.from_dir(demo_weights)
+    assert models.config == read_config(demo_weights)
     for module in (getattr(models, name) for name in MODULES):
         assert not module.training
         assert {(p.dtype, p.requires_grad, p.device.type) for p in module.parameters()} == {(torch.bfloat16, False, "cpu")}
@@ -239,7 +240,7 @@ def test_a_configuration_that_cannot_be_built_names_the_module(folder: Path) -> 
     (folder / UNET_FILE).write_text(json.dumps(CONFIG.unet | {"num_attention_heads": [2, 4]}))
     shutil.copy(place(folder), folder / "hyportrait/unet.safetensors")
     with pytest.raises(OptionError, match=r"The configuration of unet is impossible \(Must provide the same number"):
-        load_module("unet", folder, PortraitConfig.from_dir(folder))
+        load_module("unet", folder, read_config(folder))
 
 
 # Fingerprint

@@ -11,7 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from hp_core.config import PORTRAIT_FILE, PortraitConfig
+from hp_core.config import PortraitConfig
+from hp_core.config_files import PORTRAIT_FILE, read_config
 from hp_core.errors import OptionError, PortraitError, WeightsError
 from hp_core.weights.catalog import CATALOG, MODULES
 from hp_core.weights.load import fingerprint, load_module
@@ -100,7 +101,7 @@ def test_conversion_rounds_every_tensor_and_the_result_loads(name: str, dtype: t
         source, result = load_file(CATALOG[module].find(folder) or ""), load_file(CATALOG[module].find(target) or "")
         assert source.keys() == result.keys()
         assert all(torch.equal(result[key], source[key].to(dtype)) for key in source)
-    assert PortraitConfig.from_dir(target) == PortraitConfig.from_dir(folder)
+    assert read_config(target) == read_config(folder)
     assert all(report.usable for report in reports(target).values())
 
 
@@ -183,7 +184,7 @@ def test_another_seed_and_dtype_give_another_set(demo_weights: Path, tmp_path: P
 
 
 def test_a_fresh_set_says_that_it_is_untrained(demo_weights: Path) -> None:
-    config = PortraitConfig.from_dir(demo_weights)
+    config = read_config(demo_weights)
     assert not config.trained
     assert config.unet == PortraitConfig.demo().unet
     assert (demo_weights / PORTRAIT_FILE).is_file()
