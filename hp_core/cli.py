@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -27,7 +28,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instea
 
 
 Dtype = Literal["fp16", "bf16", "fp32"]
-Preset = Literal["demo", "released"]
+Preset = Literal["demo", "released", "paper"]
 Analyzer = Literal["mediapipe", "insightface", "yolo"]
 OnMissing = Literal["error", "hold", "interpolate"]
 View = Literal["portrait", "crop", "compare"]
@@ -40,11 +41,22 @@ def main() -> None:
     # Threads that spin while they wait stop each other where something else keeps the cores busy: ten times slower on two
     # cores beside a second such process. OpenMP reads this once, when torch loads it.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as an exception, so that temporary files go
     try:
         app()
     except PortraitError as error:
-        typer.secho(f"Error: {error}", fg="red", err=True)
-        sys.exit(1)
+        _fail(str(error))
+    except (MemoryError, RuntimeError) as error:
+        if type(error).__name__ not in ("MemoryError", "OutOfMemoryError"):  # torch's own is a RuntimeError
+            raise
+        _fail(
+            f"Out of memory: {str(error).splitlines()[0] if str(error) else 'host'}. Lower --window or --decode-chunk, or use --dtype fp16."
+        )
+
+
+def _fail(message: str) -> NoReturn:
+    typer.secho(f"Error: {message}", fg="red", err=True)
+    sys.exit(1)
 
 
 @app.command()
@@ -59,9 +71,9 @@ def animate(
     view: Annotated[
         View, typer.Option(help="portrait: pasted back into the picture; crop: the square alone; compare: side by side.")
     ] = "portrait",
-    seed: Annotated[int, typer.Option(help="Of the starting noise, 0 or more.")] = 0,
-    start: Annotated[int, typer.Option(help="First driving frame.")] = 0,
-    frames: Annotated[int | None, typer.Option(help="Driving frames to use. Default: all.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the starting noise, 0 to 2^63 - 1.")] = 0,
+    start: Annotated[int, typer.Option(help="First driving frame, from 0.")] = 0,
+    frames: Annotated[int | None, typer.Option(help="Driving frames to use, 1 or more. Default: all.")] = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps, 1..1000. Released: 25.")] = None,
     sampler: Annotated[Sampler | None, typer.Option(help="Released: euler (Karras sigmas). Paper: ddim.")] = None,
     appearance_guidance: Annotated[
@@ -70,13 +82,17 @@ def animate(
     motion_guidance: Annotated[
         str | None, typer.Option(help="Scale, 0..100, or FIRST:LAST for a ramp over the steps. Released: 2.")
     ] = None,
-    window: Annotated[int | None, typer.Option(help="Frames the UNet sees together. Released: 25.")] = None,
-    overlap: Annotated[int | None, typer.Option(help="Frames shared by neighbouring windows, below the window. Released: 3.")] = None,
-    shift: Annotated[int | None, typer.Option(help="Frames all windows move back at each step. Released: 3.")] = None,
-    pad_frames: Annotated[int | None, typer.Option(help="Warm-up frames before and after the clip, cut off later. Released: 15.")] = None,
-    decode_chunk: Annotated[int | None, typer.Option(help="Frames the VAE decodes together; changes the picture. Released: 8.")] = None,
+    window: Annotated[int | None, typer.Option(help="Frames the UNet sees together, 1 or more. Released: 25.")] = None,
+    overlap: Annotated[int | None, typer.Option(help="Frames shared by neighbouring windows, 0 to below the window. Released: 3.")] = None,
+    shift: Annotated[int | None, typer.Option(help="Frames all windows move back at each step, 0 or more. Released: 3.")] = None,
+    pad_frames: Annotated[
+        int | None, typer.Option(help="Warm-up frames before and after the clip, cut off later, 0 or more. Released: 15.")
+    ] = None,
+    decode_chunk: Annotated[
+        int | None, typer.Option(help="Frames the VAE decodes together, 1 or more; changes the picture. Released: 8.")
+    ] = None,
     conditioning_fps: Annotated[
-        float | None, typer.Option(help="Frames/s told to the UNet; the clip keeps its own rate. Released: 12.5.")
+        float | None, typer.Option(help="Frames/s told to the UNet, 0 or more; the clip keeps its own rate. Released: 12.5.")
     ] = None,
     motion_bucket_id: Annotated[float | None, typer.Option(help="SVD's motion bucket told to the UNet, 0 or more. Released: 0.")] = None,
     noise_aug: Annotated[float | None, typer.Option(help="SVD's noise augmentation told to the UNet, 0 or more. Released: 0.")] = None,
@@ -85,12 +101,15 @@ def animate(
         Analyzer, typer.Option(help="Face analyzer. The weights were released with yolo; mediapipe needs no extra licence.")
     ] = "mediapipe",
     analyzer_model: Annotated[Path | None, typer.Option(help="Its model file (insightface: folder). Default: the usual places.")] = None,
-    detection_threshold: Annotated[float, typer.Option(help="Lowest confidence that counts as a face, 0..1.")] = 0.5,
+    detection_threshold: Annotated[float, typer.Option(help="Lowest confidence that counts as a face, between 0 and 1.")] = 0.5,
     portrait_face: Annotated[
         str, typer.Option(help="largest, leftmost, rightmost, topmost, bottommost, center, or an index (0 is the largest).")
     ] = "largest",
     driving_face: Annotated[str, typer.Option(help="The same for the driving video's first frame.")] = "largest",
-    on_missing: Annotated[OnMissing, typer.Option(help="What to do about driving frames without the face.")] = "error",
+    on_missing: Annotated[
+        OnMissing,
+        typer.Option(help="Driving frames without the face: stop, hold the last points, or interpolate between the frames around."),
+    ] = "error",
     device: Annotated[str | None, typer.Option(help="torch device. Default: the accelerator torch reports, else cpu.")] = None,
     dtype: Annotated[Dtype | None, typer.Option(help="Default: fp32 on a CPU, fp16 elsewhere.")] = None,
     sound: Annotated[bool, typer.Option(help="Pass the driving video's sound through.")] = True,
@@ -102,17 +121,11 @@ def animate(
 
     Defaults are those of the weights' own configuration; for the published weights these are the released ones.
     """
-    from hp_core.files import check_writable
-    from hp_core.image import load_image
+    from hp_core.config_files import read_config
+    from hp_core.face.analyzer import create_analyzer
+    from hp_core.pipeline import AnimateOptions, PortraitPipeline, check_request, sampling_for
     from hp_core.video import probe
     from hp_core.weights.catalog import CATALOG, weights_folder
-
-    check_writable(output)
-    folder = weights_folder(weights)
-    load_image(portrait)  # both inputs are read again later; here they fail before the weights take minutes to load
-    probe(driving)
-    from hp_core.face.analyzer import create_analyzer
-    from hp_core.pipeline import AnimateOptions, PortraitPipeline, sampling_for
     from hp_core.weights.tools import DTYPES
 
     options = AnimateOptions(
@@ -128,26 +141,28 @@ def animate(
         provenance=provenance,
         crf=crf,
     )
-    model = analyzer_model or (CATALOG["face_landmarker"].find(folder) if analyzer == "mediapipe" else None)
-    model = model or (CATALOG["yoloface"].find(folder) if analyzer == "yolo" else None)
+    check_request(portrait, driving, output, options)  # here, before the weights take minutes to load
+    folder = weights_folder(weights)
+    sampling = sampling_for(
+        read_config(folder),
+        steps=steps,
+        sampler=sampler,
+        appearance_guidance=_ramp("--appearance-guidance", appearance_guidance),
+        motion_guidance=_ramp("--motion-guidance", motion_guidance),
+        window=window,
+        overlap=overlap,
+        shift=shift,
+        pad_frames=pad_frames,
+        decode_chunk=decode_chunk,
+        fps=conditioning_fps,
+        motion_bucket_id=motion_bucket_id,
+        noise_aug=noise_aug,
+    )
+    beside = {"mediapipe": CATALOG["face_landmarker"], "yolo": CATALOG["yoloface"]}
+    model = analyzer_model or (beside[analyzer].find(folder) if analyzer in beside else None)
     detector = create_analyzer(analyzer, model=model, threshold=detection_threshold)
     with _Bars(quiet=as_json) as bars:
         pipeline = bars.run(PortraitPipeline.load(folder, analyzer=detector, device=device, dtype=DTYPES[dtype] if dtype else None))
-        sampling = sampling_for(
-            pipeline.config,
-            steps=steps,
-            sampler=sampler,
-            appearance_guidance=_ramp("--appearance-guidance", appearance_guidance),
-            motion_guidance=_ramp("--motion-guidance", motion_guidance),
-            window=window,
-            overlap=overlap,
-            shift=shift,
-            pad_frames=pad_frames,
-            decode_chunk=decode_chunk,
-            fps=conditioning_fps,
-            motion_bucket_id=motion_bucket_id,
-            noise_aug=noise_aug,
-        )
         bars.run(pipeline.animate(portrait, driving, output, sampling=sampling, options=options))
     detector.close()
     info = probe(output)
@@ -235,7 +250,9 @@ def convert(
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="Folder to write; must not hold weights yet.")],
-    preset: Annotated[Preset, typer.Option(help="demo: 16 M parameters, 128x128; released: the full 2 G.")] = "demo",
+    preset: Annotated[
+        Preset, typer.Option(help="demo: 16 M parameters, 128x128; released: the full 2 G; paper: the same with the paper's choices.")
+    ] = "demo",
     seed: Annotated[int, typer.Option(help="Of the random weights.")] = 0,
     dtype: Annotated[Dtype, typer.Option(help="Number format of the tensors.")] = "fp16",
 ) -> None:

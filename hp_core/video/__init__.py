@@ -2,6 +2,6 @@
 
 from hp_core.video.read import read_frames
 from hp_core.video.scan import VideoInfo, probe
-from hp_core.video.write import VideoWriter
+from hp_core.video.write import VideoWriter, check_output
 
-__all__ = ["VideoInfo", "VideoWriter", "probe", "read_frames"]
+__all__ = ["VideoInfo", "VideoWriter", "check_output", "probe", "read_frames"]

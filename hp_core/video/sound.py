@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     Timed = tuple[Fraction, Fraction, Packet]  # seconds it begins and ends at
 
+_COPIED = {"aac", "mp3", "mp3float"}  # codecs that MP4 takes and browsers play
 _AAC_RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000}
 
 
@@ -40,7 +41,7 @@ class Sound:
         self._path, self._origin, self._output, self._container = path, origin, output, open_media(path)
         self._stream = stream = cast("AudioStream", sound_stream(self._container))
         source = stream.codec_context
-        self._copied = source.name in {"aac", "mp3", "mp3float"}
+        self._copied = source.name in _COPIED
         if self._copied:
             self._rate = source.sample_rate
             self._target = output.add_stream_from_template(stream)
@@ -105,6 +106,15 @@ class Sound:
             for part in resampler.resample(frame):
                 yield from self._target.encode(part)
         yield from self._target.encode(None)
+
+
+def check_sound(path: Path) -> None:
+    """Decode the sound of ``path`` that will have to be encoded anew; raises VideoError where it is damaged."""
+    with open_media(path) as container, _reading_sound(path):
+        stream = sound_stream(container)
+        if stream is not None and stream.codec_context.name not in _COPIED:
+            for _ in container.decode(stream):
+                pass
 
 
 def _first_moment(path: Path) -> Fraction:

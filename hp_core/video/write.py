@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from hp_core.errors import PortraitError, VideoError
 from hp_core.files import check_writable
 from hp_core.video.colour import BT709, LIMITED, to_yuv
-from hp_core.video.container import PathLike, open_media
-from hp_core.video.sound import Sound
+from hp_core.video.container import PathLike
+from hp_core.video.sound import Sound, check_sound
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -56,7 +56,7 @@ class VideoWriter:
         crf: int = 18,
     ) -> None:
         self._path = Path(path)
-        _check_output(self._path)
+        check_output(self._path)
         if fps <= 0:
             raise VideoError(f"{path}: fps is {fps}; it must be above 0")
         if not 1 <= crf <= 51:
@@ -64,7 +64,7 @@ class VideoWriter:
         if audio_start < 0:
             raise VideoError(f"{path}: audio_start is {audio_start} s; it must be 0 or more")
         if audio_from is not None:
-            open_media(Path(audio_from)).close()  # fail before the first frame is made
+            check_sound(Path(audio_from))  # fail before the first frame is made
         self._fps = Fraction(fps).limit_denominator(100_000)  # FFmpeg counts in 32 bits
         self._crf, self._metadata = crf, dict(metadata or {})
         self._audio_from, self._audio_start = audio_from, Fraction(audio_start)
@@ -173,10 +173,11 @@ class VideoWriter:
         self._part.unlink(missing_ok=True)
 
 
-def _check_output(path: Path) -> None:
-    if path.suffix.lower() not in _SUFFIXES:
-        raise VideoError(f"{path}: the ending {path.suffix or '(none)'} is not one of {', '.join(_SUFFIXES)}; rename the output")
+def check_output(path: Path) -> None:
+    """Raise VideoError where ``path`` cannot become a video: its ending, its folder."""
     try:
         check_writable(path)
     except PortraitError as error:
         raise VideoError(str(error)) from None
+    if path.suffix.lower() not in _SUFFIXES:
+        raise VideoError(f"{path}: the ending {path.suffix or '(none)'} is not one of {', '.join(_SUFFIXES)}; rename the output")

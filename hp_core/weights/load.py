@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import pickle
 import re
 from collections.abc import Mapping
@@ -30,9 +31,13 @@ if TYPE_CHECKING:
     from hp_core.unet.model import PortraitUNet
 
 
+# Rotations are degrees up to 180, where float16 has steps of 0.1 and bfloat16 of one; squared ReLU overflows float16 at 256.
+FLOAT32_MODULES = ("expression", "headpose", "motion_proj")
+
+
 @dataclass(frozen=True)
 class PortraitModels:
-    """Every network of the system, on one device and in one dtype, by the published files' names.
+    """Every network of the system, on one device, by the published files' names.
 
     ``identity`` is None where no ArcFace lies beside them; ``fingerprint`` tells these weights from others.
     """
@@ -181,7 +186,7 @@ def load_module(name: str, folder: Path, config: PortraitConfig) -> nn.Module:
 
 
 def load_models(folder: Path, *, device: torch.device | str, dtype: torch.dtype) -> Stage[PortraitModels]:
-    """Load everything in ``folder``, one module at a time.
+    """Load everything in ``folder``, one module at a time; the motion networks stay in float32.
 
     Raises:
         WeightsError: see `load_module`.
@@ -192,7 +197,8 @@ def load_models(folder: Path, *, device: torch.device | str, dtype: torch.dtype)
         yield Notice(f"The weights in {folder} are untrained: the video shows that every stage runs, not a likeness.")
     modules: dict[str, Any] = {}
     for done, name in enumerate(MODULES, 1):
-        modules[name] = nn.Module.to(load_module(name, folder, config), device, dtype)  # past diffusers' own `to`, which warns
+        precision = torch.float32 if name in FLOAT32_MODULES else dtype
+        modules[name] = nn.Module.to(load_module(name, folder, config), device, precision)  # past diffusers' own `to`, which warns
         yield Progress("load", done, len(MODULES))
     arcface, identity = CATALOG["arcface"].find(folder), None
     if arcface is None:
@@ -200,6 +206,8 @@ def load_models(folder: Path, *, device: torch.device | str, dtype: torch.dtype)
             f"No {CATALOG['arcface'].path} in {folder}: the ID embedding is zeros, and the likeness weaker. "
             f"`hp-portrait download {folder} --for identity` fetches it."
         )
+    elif importlib.util.find_spec("onnxruntime") is None:
+        yield Notice(f"onnxruntime is not installed, so {arcface} is not used: the ID embedding is zeros. pip install onnxruntime")
     else:
         from hp_core.appearance.identity import ArcFaceOnnx
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,7 @@ import torch
 from hp_core.config import PortraitConfig, check_choice
 from hp_core.config_files import config_files, read_config
 from hp_core.errors import PortraitError, WeightsError
-from hp_core.files import make_folder, written_beside
+from hp_core.files import make_folder, staged_folder, written_beside
 from hp_core.weights.catalog import CATALOG, MODULES, WeightFile
 from hp_core.weights.load import build_module, mismatches, non_finite, read_state_dict
 
@@ -81,44 +83,50 @@ def _inspect_other(entry: WeightFile, path: Path, folder: Path) -> FileReport:
     if entry.name == "arcface":
         from hp_core.appearance.identity import ArcFaceOnnx
 
+        if importlib.util.find_spec("onnxruntime") is None:
+            return FileReport(entry.name, shown, "ok", "not read, onnxruntime is not installed: the ID embedding will be zeros")
         try:
             ArcFaceOnnx(path)
         except WeightsError as error:
             return FileReport(entry.name, shown, "bad", str(error))
+    if path.suffix in (".task", ".pt") and not zipfile.is_zipfile(path):  # both formats are archives
+        return FileReport(entry.name, shown, "bad", "damaged, or another file under this name; delete it and fetch it again")
     return FileReport(entry.name, shown, "ok", entry.purpose)
 
 
 def convert_folder(source: Path, target: Path, dtype: str) -> Iterator[Path]:
-    """Copy a weights folder as `.safetensors` in ``dtype`` (`fp16`, `bf16`, `fp32`), each file written beside and renamed.
+    """Copy a weights folder as `.safetensors` in ``dtype`` (`fp16`, `bf16`, `fp32`); the copy appears when it is whole.
 
-    Yields each file written.
+    Yields each file as it is written.
 
     Raises:
         OptionError: unknown dtype.
-        WeightsError: a module's file is missing or does not fit; what was written before it stays, and is whole.
+        WeightsError: a module's file is missing or does not fit; nothing is written then.
     """
     check_choice("dtype", dtype, tuple(DTYPES))
     if source.resolve() == target.resolve():
         raise PortraitError(f"{target} is the source itself; name another folder.")
     config = read_config(source)
-    for name in MODULES:
-        entry = CATALOG[name]
-        path = entry.find(source)
-        if path is None:
-            raise WeightsError(f"{source / entry.path} is missing; convert needs every module. `hp-portrait inspect {source}` lists them.")
-        tensors = read_state_dict(path)
-        with torch.device("meta"):
-            problems = mismatches(build_module(name, config).state_dict(), tensors)
-        if problems:
-            raise WeightsError(f"{path} does not fit the {entry.purpose}: {'; '.join(problems)}.")
-        yield save_module(target, name, tensors, DTYPES[dtype])
-    yield from write_config(target, config)
-    for entry in CATALOG.values():
-        path = entry.find(source)
-        if path is not None and entry.group in ("identity", "faces", "yolo"):
-            with written_beside(target / entry.path) as temporary:
-                shutil.copyfile(path, temporary)
-            yield target / entry.path
+    with staged_folder(target) as stage:
+        for name in MODULES:
+            entry = CATALOG[name]
+            path = entry.find(source)
+            if path is None:
+                raise WeightsError(f"{source / entry.path} is missing; convert needs every module. See `hp-portrait inspect {source}`.")
+            tensors = read_state_dict(path)
+            with torch.device("meta"):
+                problems = mismatches(build_module(name, config).state_dict(), tensors)
+            if problems:
+                raise WeightsError(f"{path} does not fit the {entry.purpose}: {'; '.join(problems)}.")
+            yield target / save_module(stage, name, tensors, DTYPES[dtype]).relative_to(stage)
+        for written in write_config(stage, config):
+            yield target / written.relative_to(stage)
+        for entry in CATALOG.values():
+            path = entry.find(source)
+            if path is not None and entry.group in ("identity", "faces", "yolo"):
+                with written_beside(stage / entry.path) as temporary:
+                    shutil.copyfile(path, temporary)
+                yield target / entry.path
 
 
 def save_module(folder: Path, name: str, tensors: dict[str, torch.Tensor], dtype: torch.dtype) -> Path:
@@ -147,7 +155,8 @@ def write_config(folder: Path, config: PortraitConfig) -> Iterator[Path]:
 
 
 def init_folder(folder: Path, preset: str, *, seed: int = 0, dtype: str = "fp16") -> Iterator[Path]:
-    """Write an untrained set in the released layout: for tests, and as the start of training. Yields each file written.
+    """Write an untrained set in the released layout: for tests, and as the start of training. Yields each file
+    as it is written; the set appears when it is whole.
 
     Raises:
         OptionError: unknown preset or dtype.
@@ -161,9 +170,11 @@ def init_folder(folder: Path, preset: str, *, seed: int = 0, dtype: str = "fp16"
         raise PortraitError(f"{folder} already holds weights (hyportrait/); name another folder or remove them.")
     if folder.exists() and not folder.is_dir():
         raise PortraitError(f"{folder} is a file; name a folder.")
-    for name in MODULES:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            module = build_module(name, config)
-        yield save_module(folder, name, module.state_dict(), DTYPES[dtype])
-    yield from write_config(folder, config)
+    with staged_folder(folder) as stage:
+        for name in MODULES:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                module = build_module(name, config)
+            yield folder / save_module(stage, name, module.state_dict(), DTYPES[dtype]).relative_to(stage)
+        for written in write_config(stage, config):
+            yield folder / written.relative_to(stage)

@@ -37,10 +37,10 @@ def no_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_default_places_start_with_the_named_folder(no_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cache = Path.home() / ".cache" / "hp_portrait" / "x.task"
-    assert default_places("x.task") == [no_models / "x.task", cache]
+    usual = [Path.home() / ".cache" / "hp_portrait" / "x.task", Path("pretrained_weights/x.task")]
+    assert default_places("x.task") == [no_models / "x.task", *usual]
     monkeypatch.delenv("HP_PORTRAIT_MODELS")
-    assert default_places("x.task") == [cache]
+    assert default_places("x.task") == usual
 
 
 def test_first_existing_place_is_taken_and_a_missing_given_file_is_not_replaced(tmp_path: Path) -> None:

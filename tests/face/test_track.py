@@ -121,3 +121,25 @@ def test_unknown_analyzer_and_threshold():
         create_analyzer("dlib")
     with pytest.raises(OptionError, match="between 0 and 1"):
         create_analyzer("mediapipe", threshold=1.5)
+
+
+def test_a_neighbour_does_not_take_over_after_a_gap():
+    neighbour = face(280, 100, 60)
+    frames = [[face(40, 100, 60), neighbour]] + [[neighbour]] * 6 + [[face(50, 100, 60), neighbour]]
+    result = track(frames, on_missing="hold")
+    assert result.found.tolist() == [True] + [False] * 6 + [True]
+    np.testing.assert_allclose(result.boxes[1:7, 0], 40)
+
+
+def test_a_face_of_another_size_is_another_face():
+    frames = [[face(100, 100, 60)], [face(60, 60, 140)]]
+    with pytest.raises(FaceError, match="gone, 1 other found, in frame 1"):
+        track(frames)
+
+
+def test_waiting_for_a_face_has_a_limit_and_holding_none(monkeypatch):
+    monkeypatch.setattr("hp_core.face.track.MAX_PENDING", 3)
+    gap = [[face(40, 100, 60)]] + [[]] * 5 + [[face(40, 100, 60)]]
+    assert len(track(gap, on_missing="hold")) == 7
+    with pytest.raises(FaceError, match=r"No face in 4 frames up to frame 4.*hold"):
+        track(gap, on_missing="interpolate")

@@ -75,10 +75,18 @@ def test_euler_step_is_diffusers():
         x = expected
 
 
+@pytest.mark.parametrize("steps", [1, 7, 25, 600, 1000])
+def test_ddim_begins_at_the_noisiest_timestep_whatever_the_steps(steps):
+    schedule = make_schedule(svd_scheduler(), steps, "ddim")
+    assert len(schedule.sigmas) == steps + 1
+    assert float(schedule.sigmas[0]) == pytest.approx(14.61, abs=0.01)
+    assert (schedule.sigmas.diff() < 0).all()
+
+
 def test_ddim_is_the_same_step_on_its_own_sigmas():
     config = svd_scheduler()
-    names = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "prediction_type", "timestep_spacing", "steps_offset")
-    scheduler = DDIMScheduler(**{n: config[n] for n in names}, clip_sample=False, set_alpha_to_one=True)
+    names = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "prediction_type")
+    scheduler = DDIMScheduler(**{n: config[n] for n in names}, timestep_spacing="trailing", clip_sample=False, set_alpha_to_one=True)
     scheduler.set_timesteps(10)
     schedule = make_schedule(config, 10, "ddim")
     assert schedule.sigmas[0] < 15  # the training schedule's noise, not Karras' 700
@@ -148,6 +156,11 @@ def test_seed_decides_and_global_state_does_not(nets):
 
 def test_motion_reaches_the_result(nets):
     assert not torch.allclose(run(nets)[-1].latents, run(nets, motion_scale=3.0)[-1].latents, atol=1e-3)
+
+
+def test_the_paper_preset_samples_by_ddim():
+    assert PortraitConfig.preset("paper").sampling.sampler == "ddim"
+    assert PortraitConfig.preset("paper").motion.levels == 64
 
 
 def test_a_clip_shorter_than_a_window(nets):

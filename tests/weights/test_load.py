@@ -85,7 +85,10 @@ def test_every_module_arrives_frozen_in_the_dtype_asked_for(demo_weights: Path) 
     assert models.config == read_config(demo_weights)
     for module in (getattr(models, name) for name in MODULES):
         assert not module.training
-        assert {(p.dtype, p.requires_grad, p.device.type) for p in module.parameters()} == {(torch.bfloat16, False, "cpu")}
+        assert {(p.requires_grad, p.device.type) for p in module.parameters()} == {(False, "cpu")}
+    dtypes = {name: {p.dtype for p in getattr(models, name).parameters()} for name in MODULES}
+    motion = {"expression", "headpose", "motion_proj"}  # degrees do not fit in half precision
+    assert dtypes == {name: {torch.float32 if name in motion else torch.bfloat16} for name in MODULES}
     stored = load_file(demo_weights / "hyportrait/unet.safetensors")
     torch.testing.assert_close(models.unet.state_dict()["conv_in.weight"].half(), stored["conv_in.weight"], rtol=1e-2, atol=1e-3)
     events = [event for event in load_models(demo_weights, device="cpu", dtype=torch.float32) if isinstance(event, Progress)]

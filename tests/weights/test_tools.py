@@ -127,8 +127,7 @@ def test_a_value_beyond_fp16_is_refused_and_nothing_half_written_stays(folder: P
     save_file(tensors, folder / SMALL)
     with pytest.raises(WeightsError, match=r"'weight' of image_proj is not finite in torch.float16. Convert to bf16 or fp32"):
         list(convert_folder(folder, tmp_path / "out", "fp16"))
-    assert not (tmp_path / "out" / SMALL).exists()
-    assert all(path.suffix == ".safetensors" and not path.name.startswith(".") for path in (tmp_path / "out/hyportrait").iterdir())
+    assert not [path for path in tmp_path.iterdir() if path.name in ("out", ".out.part")]
     list(convert_folder(folder, tmp_path / "wide", "bf16"))
     assert load_file(tmp_path / "wide" / SMALL)["weight"][0, 0].isfinite()
 
