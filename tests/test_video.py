@@ -286,6 +286,17 @@ def test_sound_starts_where_asked(tmp_path: Path, codec: str, suffix: str) -> No
     assert onset(path) == pytest.approx(0.7 - 13 / 30, abs=0.03)
 
 
+def test_damaged_sound_is_refused_before_the_first_frame(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "in.mkv", list(range(30)), sound="flac")
+    payload = sound_packets(source)[len(sound_packets(source)) // 2]
+    content = source.read_bytes()
+    at = content.index(payload)
+    source.write_bytes(content[:at] + bytes(len(payload)) + content[at + len(payload) :])
+    with pytest.raises(VideoError, match=r"in\.mkv: its sound cannot be read"):
+        VideoWriter(tmp_path / "out.mp4", fps=Fraction(25), audio_from=source)
+    assert files(tmp_path) == ["in.mkv"]
+
+
 def test_sound_shorter_than_the_video(tmp_path: Path) -> None:
     source = make_video(tmp_path / "in.mp4", list(range(30)), sound="aac", seconds=0.5)
     path = write(tmp_path / "out.mp4", 30, fps=Fraction(30), audio_from=source)
