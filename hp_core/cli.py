@@ -6,13 +6,13 @@ import json
 import os
 import signal
 import sys
-import time
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
 from hp_core.errors import OptionError, PortraitError
+from hp_core.terminal import Bars, figures, table
 
 app = typer.Typer(
     name="hp-portrait",
@@ -161,7 +161,7 @@ def animate(
     beside = {"mediapipe": CATALOG["face_landmarker"], "yolo": CATALOG["yoloface"]}
     model = analyzer_model or (beside[analyzer].find(folder) if analyzer in beside else None)
     detector = create_analyzer(analyzer, model=model, threshold=detection_threshold)
-    with _Bars(quiet=as_json) as bars:
+    with Bars(quiet=as_json) as bars:
         pipeline = bars.run(PortraitPipeline.load(folder, analyzer=detector, device=device, dtype=DTYPES[dtype] if dtype else None))
         bars.run(pipeline.animate(portrait, driving, output, sampling=sampling, options=options))
     detector.close()
@@ -224,7 +224,7 @@ def inspect(
     if as_json:
         typer.echo(json.dumps({"folder": str(place), "loads": usable, "files": [asdict(report) for report in reports]}))
     else:
-        _table(
+        table(
             str(place),
             ["file", "status", "tensors", "parameters", "dtype", "detail"],
             [[r.path, r.status, _number(r.tensors), _number(r.parameters), r.dtype, r.detail] for r in reports],
@@ -282,7 +282,7 @@ def bench_flops(
     rows += [[f"  a branch with {name}", f"{tflop:.2f}"] for name, tflop in counts["branches_tflop"].items()]
     rows += [["  pose guider", f"{counts['pose_guider_tflop']:.2f}"]]
     rows += [["appearance keys and values, once a video", f"{counts['appearance_projection_once_a_video_tflop']:.3f}"]]
-    _figures(f"{counts['window']} frames at {counts['size']}x{counts['size']}, scales {scales}", ["part", "TFLOP"], rows, counts, as_json)
+    figures(f"{counts['window']} frames at {counts['size']}x{counts['size']}, scales {scales}", ["part", "TFLOP"], rows, counts, as_json)
 
 
 @bench_app.command("memory")
@@ -295,7 +295,7 @@ def bench_memory(
 
     runs = [peak_memory(memory_config(), count) for count in frames or [50, 400]]
     rows = [[f"{r['frames']}", f"{r['peak_bytes'] / 2**20:.1f}", f"{r['latent_bytes'] / 2**20:.2f}"] for r in runs]
-    _figures("Peak memory", ["frames", "MiB", "of it latents, one copy"], rows, {"runs": runs}, as_json)
+    figures("Peak memory", ["frames", "MiB", "of it latents, one copy"], rows, {"runs": runs}, as_json)
 
 
 @bench_app.command("face")
@@ -311,7 +311,7 @@ def bench_face(
 
     facts = face_speed(video, create_analyzer(analyzer, model=analyzer_model))
     row = [f"{facts['frames']}", f"{facts['found']}", f"{facts['frames_per_second']:.1f}"]
-    _figures(f"{analyzer} on {video}", ["frames", "found", "frames/s"], [row], facts, as_json)
+    figures(f"{analyzer} on {video}", ["frames", "found", "frames/s"], [row], facts, as_json)
 
 
 @bench_app.command("import")
@@ -321,7 +321,7 @@ def bench_import(as_json: Json = False) -> None:
 
     facts = import_time()
     row = [f"{facts['seconds']:.3f}", ", ".join(facts["imported"]) or "none"]
-    _figures("import hp_core", ["seconds", "heavy libraries imported"], [row], facts, as_json)
+    figures("import hp_core", ["seconds", "heavy libraries imported"], [row], facts, as_json)
 
 
 def _face(which: str) -> str | int:
@@ -340,67 +340,6 @@ def _ramp(name: str, text: str | None) -> tuple[float, float] | None:
 
 def _number(value: int) -> str:
     return f"{value:,}" if value else ""
-
-
-def _table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*columns, title=title)
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
-
-
-def _figures(title: str, columns: list[str], rows: list[list[str]], facts: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(facts))
-    else:
-        _table(title, columns, rows)
-
-
-class _Bars:
-    """Draws the stages' progress on stderr, keeps their times and notices."""
-
-    def __init__(self, *, quiet: bool):
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-        self.quiet = quiet
-        columns = (TextColumn("{task.description:>9}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-        self.progress = Progress(*columns, console=Console(stderr=True), disable=quiet)
-        self.tasks: dict[str, Any] = {}
-        self.seconds: dict[str, float] = {}
-        self.notices: list[str] = []
-
-    def __enter__(self) -> _Bars:
-        self.progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.progress.stop()
-
-    def run(self, stage: Any) -> Any:
-        """Drain a stage; its value."""
-        from hp_core.progress import Notice
-
-        last = time.perf_counter()
-        while True:
-            try:
-                event = next(stage)
-            except StopIteration as end:
-                return end.value
-            if isinstance(event, Notice):
-                self.notices.append(event.text)
-                if not self.quiet:
-                    self.progress.console.print(f"[yellow]Note:[/yellow] {event.text}")
-                continue
-            if event.stage not in self.tasks:
-                self.tasks[event.stage] = self.progress.add_task(event.stage, total=event.total)
-            self.progress.update(self.tasks[event.stage], completed=event.done)
-            now = time.perf_counter()
-            self.seconds[event.stage] = self.seconds.get(event.stage, 0.0) + now - last
-            last = now
 
 
 if __name__ == "__main__":

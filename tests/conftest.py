@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 def _media(name: str) -> Path:
     folders = [Path(os.environ["PORTRAIT_MEDIA"])] if "PORTRAIT_MEDIA" in os.environ else []
     if "PARITY_CASES" in os.environ:
-        folders.append(Path(os.environ["PARITY_CASES"]).parents[1] / "media")
+        folders.append(Path(os.environ["PARITY_CASES"]).resolve().parents[1] / "media")
     folders.append(ROOT.parent / "shared" / "media")
     for folder in folders:
         if (folder / name).is_file():

@@ -109,7 +109,7 @@ def denoise(
                 pose=pose_features(guider, pose, window, device),
                 time_ids=time_ids,
             ):
-                v += term.float()
+                v += term
                 done += 1
                 yield DenoiseState(step, schedule.steps, done, evaluations, float(sigma), latents)
             moved = euler_step(x, v, sigma, next_sigma)
@@ -134,7 +134,7 @@ def branch_velocities(
     pose: Tensor,
     time_ids: Tensor,
 ) -> Iterator[Tensor]:
-    """The weighted v of each branch in turn; their sum is the guided prediction. A branch of weight zero is not evaluated.
+    """The weighted v of each branch in turn, float32; their sum is the guided prediction. A branch of weight zero is not evaluated.
 
     Args:
         scaled: (window, 4, height, width), latents divided by sqrt(sigma^2 + 1).
@@ -152,7 +152,8 @@ def branch_velocities(
         if weight == 0:
             continue
         sample = torch.cat([scaled, latent.expand(len(scaled), -1, -1, -1)], dim=1)[None]
-        yield weight * unet(sample, timestep, appearance=appearance_tokens, motion=motion_tokens, added_time_ids=time_ids, pose=pose)[0]
+        v = unet(sample, timestep, appearance=appearance_tokens, motion=motion_tokens, added_time_ids=time_ids, pose=pose)[0]
+        yield weight * v.float()
 
 
 def pose_features(guider: PoseGuider, pose: PoseMaps, window: list[int], device: torch.device | str) -> Tensor:

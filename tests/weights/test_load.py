@@ -19,7 +19,7 @@ from hp_core.config_files import PORTRAIT_FILE, UNET_FILE, config_files, read_co
 from hp_core.errors import OptionError, WeightsError
 from hp_core.progress import Notice, Progress, result
 from hp_core.weights.catalog import CATALOG, MODULES, weights_folder
-from hp_core.weights.load import PortraitModels, fingerprint, load_models, load_module, read_state_dict
+from hp_core.weights.load import PortraitModels, build_module, fingerprint, load_models, load_module, read_state_dict
 
 CONFIG = PortraitConfig.demo()
 SMALL = "image_proj"  # a linear layer: "weight" (16, 69) and "bias" (16,)
@@ -296,3 +296,13 @@ def test_a_path_that_is_no_folder_is_named(name: str, what: str, tmp_path: Path)
     (tmp_path / "file").touch()
     with pytest.raises(WeightsError, match=f"{name} {what}"):
         weights_folder(tmp_path / name)
+
+
+@pytest.mark.parametrize("preset", ["demo", "paper", "released"])
+def test_every_preset_builds(preset: str) -> None:
+    config = PortraitConfig.preset(preset)
+    with torch.device("meta"):
+        built = {name: build_module(name, config) for name in MODULES}
+    if preset == "paper":
+        assert built["image_proj"].weight.shape == (64, 1 + 4 + 18**2)  # 252 pixels are 18 patches a side
+        assert built["motion_proj"].position_head.weight.shape == (64, 384)  # 64 levels, two halves of the width

@@ -1,0 +1,72 @@
+"""What the commands draw on the terminal: tables on stdout, progress and notices on stderr. rich loads when something is drawn."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import typer
+
+
+def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    """Print a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    drawn = Table(*columns, title=title)
+    for row in rows:
+        drawn.add_row(*row)
+    Console().print(drawn)
+
+
+def figures(title: str, columns: list[str], rows: list[list[str]], facts: dict[str, Any], as_json: bool) -> None:
+    """Print ``facts`` as JSON, or ``rows`` as a table."""
+    if as_json:
+        typer.echo(json.dumps(facts))
+    else:
+        table(title, columns, rows)
+
+
+class Bars:
+    """Draws the stages' progress on stderr, keeps their times and notices."""
+
+    def __init__(self, *, quiet: bool):
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        self.quiet = quiet
+        columns = (TextColumn("{task.description:>9}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        self.progress = Progress(*columns, console=Console(stderr=True), disable=quiet)
+        self.tasks: dict[str, Any] = {}
+        self.seconds: dict[str, float] = {}
+        self.notices: list[str] = []
+
+    def __enter__(self) -> Bars:
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def run(self, stage: Any) -> Any:
+        """Drain a stage; its value."""
+        from hp_core.progress import Notice
+
+        last = time.perf_counter()
+        while True:
+            try:
+                event = next(stage)
+            except StopIteration as end:
+                return end.value
+            if isinstance(event, Notice):
+                self.notices.append(event.text)
+                if not self.quiet:
+                    self.progress.console.print(f"[yellow]Note:[/yellow] {event.text}")
+                continue
+            if event.stage not in self.tasks:
+                self.tasks[event.stage] = self.progress.add_task(event.stage, total=event.total)
+            self.progress.update(self.tasks[event.stage], completed=event.done)
+            now = time.perf_counter()
+            self.seconds[event.stage] = self.seconds.get(event.stage, 0.0) + now - last
+            last = now
