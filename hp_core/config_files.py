@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
@@ -21,7 +19,7 @@ from hp_core.config import (
     svd_unet,
     svd_vae,
 )
-from hp_core.errors import OptionError
+from hp_core.errors import OptionError, about
 
 PORTRAIT_FILE = "portrait.json"
 UNET_FILE = "unet/config.json"
@@ -47,7 +45,7 @@ def read_config(folder: Path) -> PortraitConfig:
     models = {"unet": (UNET_FILE, svd_unet()), "vae": (VAE_FILE, svd_vae()), "scheduler": (SCHEDULER_FILE, svd_scheduler())}
     for name, (file, default) in models.items():
         parts[name] = default | _read_model_json(folder / file, default)
-    with _naming(own_file):
+    with about(own_file, OptionError):
         return PortraitConfig(**parts)
 
 
@@ -71,17 +69,8 @@ def _build(cls: type, values: Any, file: Path, part: str) -> Any:
         raise OptionError(f"{file}: {part}: unknown key '{unknown[0]}'. Known keys: {', '.join(sorted(known))}.")
     for key, value in values.items():
         _check_type(file, f"{part}.{key}", value, known[key])
-    with _naming(file):
+    with about(file, OptionError):
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
-
-
-@contextmanager
-def _naming(file: Path) -> Iterator[None]:
-    """Put ``file`` in front of an `OptionError` about a value in it."""
-    try:
-        yield
-    except OptionError as error:
-        raise OptionError(f"{file}: {error}") from error
 
 
 _TYPES = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 
 class PortraitError(ValueError):
     """Base of every error this package raises on purpose; the command line prints it without a traceback."""
@@ -25,3 +29,12 @@ class FaceError(PortraitError):
 
 class WeightsError(PortraitError):
     """A weights file that is missing, damaged or of another model."""
+
+
+@contextmanager
+def about(path: Path, *kinds: type[PortraitError]) -> Iterator[None]:
+    """Put ``path`` in front of errors of ``kinds`` that the block raises."""
+    try:
+        yield
+    except kinds as error:
+        raise type(error)(f"{path}: {error}") from error

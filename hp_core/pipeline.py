@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
@@ -26,7 +25,7 @@ from torch import Tensor
 from hp_core.appearance.encode import encode_appearance
 from hp_core.compose import paste_back
 from hp_core.config import PortraitConfig, SamplingConfig, check_choice, check_range
-from hp_core.errors import FaceError, OptionError
+from hp_core.errors import FaceError, OptionError, about
 from hp_core.face.analyzer import FaceAnalyzer, create_analyzer
 from hp_core.face.crop import crop_square
 from hp_core.face.track import CHOICES, FaceTracker
@@ -89,15 +88,6 @@ class AnimateOptions:
         check_range("seed", self.seed, 0, 2**63 - 1)
         if self.frames is not None:
             check_range("frames", self.frames, 1)
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Put ``path`` in front of an error about the faces in it."""
-    try:
-        yield
-    except (FaceError, OptionError) as error:
-        raise type(error)(f"{path}: {error}") from error
 
 
 def default_device() -> torch.device:
@@ -287,11 +277,11 @@ class PortraitPipeline:
             metadata=self.provenance(options.seed) if options.provenance else None,
             crf=options.crf,
         )
-        with _naming(portrait):  # "hold": a single picture has no frames before or after to speak of
+        with about(portrait, FaceError, OptionError):  # "hold": a single picture has no frames before or after to speak of
             portrait_track = yield from self.face_crop([picture], total=1, which=options.portrait_face, on_missing="hold", stage="portrait")
         if not portrait_track.crop_points_found:
             yield Notice("No face found in the portrait's own crop; the points of the whole picture align the identity.")
-        with _naming(driving):
+        with about(driving, FaceError, OptionError):
             driving_track = yield from self.face_crop(
                 read_frames(driving, start=options.start, limit=count),
                 total=count,

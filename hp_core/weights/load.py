@@ -161,11 +161,11 @@ def non_finite(tensors: Mapping[str, Tensor]) -> str | None:
     return next((k for k, v in tensors.items() if v.is_floating_point() and not torch.isfinite(v).all()), None)
 
 
-def load_module(name: str, folder: Path, config: PortraitConfig) -> nn.Module:
-    """One module from its file in ``folder``, on the CPU in the file's dtype, frozen and in evaluation mode.
+def read_module(name: str, folder: Path, config: PortraitConfig) -> tuple[Path, nn.Module, dict[str, Tensor]]:
+    """The file of one module in ``folder``, the empty module on the meta device, and the tensors that fit it.
 
     Raises:
-        WeightsError: the file is absent, damaged, of another model, or holds NaN.
+        WeightsError: the file is absent, damaged or of another model.
     """
     entry = CATALOG[name]
     path = entry.find(folder)
@@ -178,6 +178,16 @@ def load_module(name: str, folder: Path, config: PortraitConfig) -> nn.Module:
     problems = mismatches(module.state_dict(), tensors)
     if problems:
         raise WeightsError(f"{path} does not fit the {entry.purpose}: {'; '.join(problems)}. It belongs to another model or configuration.")
+    return path, module, tensors
+
+
+def load_module(name: str, folder: Path, config: PortraitConfig) -> nn.Module:
+    """One module from its file in ``folder``, on the CPU in the file's dtype, frozen and in evaluation mode.
+
+    Raises:
+        WeightsError: see `read_module`, or the file holds NaN.
+    """
+    path, module, tensors = read_module(name, folder, config)
     bad = non_finite(tensors)
     if bad is not None:
         raise WeightsError(f"{path} holds NaN or infinity in '{bad}'. Fetch it again.")

@@ -16,7 +16,7 @@ from hp_core.config_files import config_files, read_config
 from hp_core.errors import PortraitError, WeightsError
 from hp_core.files import make_folder, staged_folder, written_beside
 from hp_core.weights.catalog import CATALOG, MODULES, WeightFile
-from hp_core.weights.load import build_module, mismatches, non_finite, read_state_dict
+from hp_core.weights.load import build_module, mismatches, non_finite, read_module, read_state_dict
 
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 
@@ -109,15 +109,7 @@ def convert_folder(source: Path, target: Path, dtype: str) -> Iterator[Path]:
     config = read_config(source)
     with staged_folder(target) as stage:
         for name in MODULES:
-            entry = CATALOG[name]
-            path = entry.find(source)
-            if path is None:
-                raise WeightsError(f"{source / entry.path} is missing; convert needs every module. See `hp-portrait inspect {source}`.")
-            tensors = read_state_dict(path)
-            with torch.device("meta"):
-                problems = mismatches(build_module(name, config).state_dict(), tensors)
-            if problems:
-                raise WeightsError(f"{path} does not fit the {entry.purpose}: {'; '.join(problems)}.")
+            _, _, tensors = read_module(name, source, config)
             yield target / save_module(stage, name, tensors, DTYPES[dtype]).relative_to(stage)
         for written in write_config(stage, config):
             yield target / written.relative_to(stage)
