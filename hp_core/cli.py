@@ -7,12 +7,15 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
+from hp_core.commands.bench import bench_app
+from hp_core.commands.options import Analyzer, Crop, Dtype, Intensity, Json, Noise, OnMissing, Preset, Sampler, View
+from hp_core.commands.training import evaluate, faces, prepare, train
 from hp_core.errors import OptionError, PortraitError
-from hp_core.terminal import Bars, figures, table
+from hp_core.terminal import Bars, table
 
 app = typer.Typer(
     name="hp-portrait",
@@ -21,19 +24,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-bench_app = typer.Typer(help="Print the figures behind the claims: counted or measured now, on this machine.", no_args_is_help=True)
 app.add_typer(bench_app, name="bench")
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
-
-
-Dtype = Literal["fp16", "bf16", "fp32"]
-Preset = Literal["demo", "released", "paper"]
-Analyzer = Literal["mediapipe", "insightface", "yolo"]
-OnMissing = Literal["error", "hold", "interpolate"]
-View = Literal["portrait", "crop", "compare"]
-Sampler = Literal["euler", "ddim"]
-Intensity = Literal["released", "paper"]
+for command in (faces, prepare, train, evaluate):
+    app.command()(command)
 
 
 def main() -> None:
@@ -76,6 +69,7 @@ def animate(
     frames: Annotated[int | None, typer.Option(help="Driving frames to use, 1 or more. Default: all.")] = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps, 1..1000. Released: 25.")] = None,
     sampler: Annotated[Sampler | None, typer.Option(help="Released: euler (Karras sigmas). Paper: ddim.")] = None,
+    noise: Annotated[Noise | None, typer.Option(help="Starting noise of the frames; shared flickers less. Released: independent.")] = None,
     appearance_guidance: Annotated[
         str | None, typer.Option(help="Scale, 0..100, or FIRST:LAST for a ramp over the steps. Released: 2.")
     ] = None,
@@ -106,6 +100,9 @@ def animate(
         str, typer.Option(help="largest, leftmost, rightmost, topmost, bottommost, center, or an index (0 is the largest).")
     ] = "largest",
     driving_face: Annotated[str, typer.Option(help="The same for the driving video's first frame.")] = "largest",
+    crop: Annotated[
+        Crop, typer.Option(help="face: cut a square around it, as released; whole: the picture and the video are portrait crops already.")
+    ] = "face",
     on_missing: Annotated[
         OnMissing,
         typer.Option(help="Driving frames without the face: stop, hold the last points, or interpolate between the frames around."),
@@ -133,6 +130,7 @@ def animate(
         portrait_face=_face(portrait_face),
         driving_face=_face(driving_face),
         on_missing=on_missing,
+        crop=crop,
         view=view,
         intensity=intensity,
         start=start,
@@ -147,6 +145,7 @@ def animate(
         read_config(folder),
         steps=steps,
         sampler=sampler,
+        noise=noise,
         appearance_guidance=_ramp("--appearance-guidance", appearance_guidance),
         motion_guidance=_ramp("--motion-guidance", motion_guidance),
         window=window,
@@ -261,67 +260,6 @@ def init(
 
     for path in init_folder(folder, preset, seed=seed, dtype=dtype):
         typer.echo(path)
-
-
-@bench_app.command("flops")
-def bench_flops(
-    preset: Annotated[Preset, typer.Option(help="Which build.")] = "released",
-    size: Annotated[int | None, typer.Option(help="Side of the picture, pixels. Released: 512.")] = None,
-    window: Annotated[int | None, typer.Option(help="Frames of the window. Released: 25.")] = None,
-    appearance_guidance: Annotated[float, typer.Option(help="Scale of the step. Released: 2.")] = 2.0,
-    motion_guidance: Annotated[float, typer.Option(help="Scale of the step. Released: 2.")] = 2.0,
-    as_json: Json = False,
-) -> None:
-    """Count the operations of one denoising step of one window (attention as two matrix products)."""
-    from hp_core.bench import count_flops
-    from hp_core.config import PortraitConfig
-
-    scales = (appearance_guidance, motion_guidance)
-    counts = count_flops(PortraitConfig.preset(preset), size=size, window=window, scales=scales)
-    rows = [["one step of one window", f"{counts['step_tflop']:.2f}"]]
-    rows += [[f"  a branch with {name}", f"{tflop:.2f}"] for name, tflop in counts["branches_tflop"].items()]
-    rows += [["  pose guider", f"{counts['pose_guider_tflop']:.2f}"]]
-    rows += [["appearance keys and values, once a video", f"{counts['appearance_projection_once_a_video_tflop']:.3f}"]]
-    figures(f"{counts['window']} frames at {counts['size']}x{counts['size']}, scales {scales}", ["part", "TFLOP"], rows, counts, as_json)
-
-
-@bench_app.command("memory")
-def bench_memory(
-    frames: Annotated[list[int] | None, typer.Option(help="Clip lengths. Repeatable. Default: 50 and 400.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Peak memory of sampling and decoding against the clip's length, with the small untrained networks."""
-    from hp_core.bench import memory_config, peak_memory
-
-    runs = [peak_memory(memory_config(), count) for count in frames or [50, 400]]
-    rows = [[f"{r['frames']}", f"{r['peak_bytes'] / 2**20:.1f}", f"{r['latent_bytes'] / 2**20:.2f}"] for r in runs]
-    figures("Peak memory", ["frames", "MiB", "of it latents, one copy"], rows, {"runs": runs}, as_json)
-
-
-@bench_app.command("face")
-def bench_face(
-    video: Annotated[Path, typer.Argument(help="A video with a face.")],
-    analyzer: Annotated[Analyzer, typer.Option(help="Face analyzer.")] = "mediapipe",
-    analyzer_model: Annotated[Path | None, typer.Option(help="Its model file. Default: the usual places.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Frames found and frames a second of face detection, decoding aside."""
-    from hp_core.bench import face_speed
-    from hp_core.face.analyzer import create_analyzer
-
-    facts = face_speed(video, create_analyzer(analyzer, model=analyzer_model))
-    row = [f"{facts['frames']}", f"{facts['found']}", f"{facts['frames_per_second']:.1f}"]
-    figures(f"{analyzer} on {video}", ["frames", "found", "frames/s"], [row], facts, as_json)
-
-
-@bench_app.command("import")
-def bench_import(as_json: Json = False) -> None:
-    """Seconds of `import hp_core` in a fresh interpreter."""
-    from hp_core.bench import import_time
-
-    facts = import_time()
-    row = [f"{facts['seconds']:.3f}", ", ".join(facts["imported"]) or "none"]
-    figures("import hp_core", ["seconds", "heavy libraries imported"], [row], facts, as_json)
 
 
 def _face(which: str) -> str | int:

@@ -126,6 +126,7 @@ class SamplingConfig:
     """The denoising loop (released-model, Sampling; paper 4.1)."""
 
     steps: int = 25
+    noise: str = "independent"  # "independent" released | "shared": every frame starts from the same noise, which flickers less
     sampler: str = "euler"  # "euler" (Karras sigmas) released | "ddim" paper
     appearance_guidance: tuple[float, float] = (2.0, 2.0)  # from the first step to the last
     motion_guidance: tuple[float, float] = (2.0, 2.0)
@@ -140,6 +141,7 @@ class SamplingConfig:
 
     def __post_init__(self) -> None:
         check_choice("sampler", self.sampler, ("euler", "ddim"))
+        check_choice("noise", self.noise, ("independent", "shared"))
         check_range("steps", self.steps, 1, 1000)
         check_range("window", self.window, 1)
         check_range("decode_chunk", self.decode_chunk, 1)
@@ -231,6 +233,12 @@ class PortraitConfig:
                 f"motion.token_dim is {self.motion.token_dim} and appearance.width {self.appearance.width}; "
                 f"both must equal unet.cross_attention_dim, {self.unet['cross_attention_dim']}."
             )
+        channels = self.vae["latent_channels"]
+        if (self.unet["in_channels"], self.unet["out_channels"]) != (2 * channels, channels):
+            raise OptionError(
+                f"unet.in_channels is {self.unet['in_channels']} and out_channels {self.unet['out_channels']}; with vae.latent_channels "
+                f"{channels} they must be {2 * channels} (noisy and reference latent) and {channels}."
+            )
         step = 8 << (len(self.unet["block_out_channels"]) - 1)  # the VAE halves thrice, the UNet between its blocks
         if self.face.image_size % step:
             raise OptionError(f"face.image_size is {self.face.image_size}; the VAE and the UNet need a multiple of {step}.")
@@ -269,6 +277,8 @@ class PortraitConfig:
                 head_blocks=(1, 1, 1, 1),
                 head_width=32,
                 head_groups=8,
+                head_input="symmetric",
+                translation="predicted",  # its pictures are cropped by nobody, so the head's place is part of the motion
                 width=128,
                 depth=2,
                 heads=4,
@@ -287,20 +297,33 @@ class PortraitConfig:
                 adapter_heads=4,
                 tokens=16,
             ),
-            sampling=SamplingConfig(steps=8),
+            # One branch: so small a net trained on exact pairs needs no guidance. Its temporal layers need no warm-up either.
+            sampling=SamplingConfig(
+                steps=8, noise="shared", appearance_guidance=(1.0, 1.0), motion_guidance=(1.0, 1.0), pad_frames=0
+            ),
             unet=svd_unet()
             | {
                 "sample_size": 16,
+                "in_channels": 64,
+                "out_channels": 32,
                 "down_block_types": ["CrossAttnDownBlockSpatioTemporal"] * 2 + ["DownBlockSpatioTemporal"],
                 "up_block_types": ["UpBlockSpatioTemporal"] + ["CrossAttnUpBlockSpatioTemporal"] * 2,
-                "block_out_channels": [64, 128, 128],
+                "block_out_channels": [96, 128, 128],
                 "addition_time_embed_dim": 32,
                 "projection_class_embeddings_input_dim": 96,
                 "layers_per_block": 1,
                 "cross_attention_dim": 128,
-                "num_attention_heads": [2, 4, 4],
+                "num_attention_heads": [3, 4, 4],
             },
-            vae=svd_vae() | {"block_out_channels": [32, 32, 64, 64], "layers_per_block": 1, "sample_size": 128, "force_upcast": False},
+            vae=svd_vae()
+            | {
+                "block_out_channels": [32, 32, 64, 128],
+                "layers_per_block": 1,
+                "latent_channels": 32,  # at 128 pixels, eyes and teeth do not fit into SVD's four
+                "scaling_factor": 1.0,
+                "sample_size": 128,
+                "force_upcast": False,
+            },
         )
 
     @staticmethod

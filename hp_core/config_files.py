@@ -39,7 +39,7 @@ def read_config(folder: Path) -> PortraitConfig:
     parts: dict[str, Any] = {name: _build(cls, own.pop(name), own_file, name) for name, cls in _PARTS.items() if name in own}
     if "trained" in own:
         parts["trained"] = own.pop("trained")
-        _check_type(own_file, "trained", parts["trained"], bool)
+        check_type(own_file, "trained", parts["trained"], bool)
     if own:
         raise OptionError(f"{own_file}: unknown part '{sorted(own)[0]}'. Known: {', '.join(_PARTS)}, trained.")
     models = {"unet": (UNET_FILE, svd_unet()), "vae": (VAE_FILE, svd_vae()), "scheduler": (SCHEDULER_FILE, svd_scheduler())}
@@ -68,7 +68,7 @@ def _build(cls: type, values: Any, file: Path, part: str) -> Any:
     if unknown:
         raise OptionError(f"{file}: {part}: unknown key '{unknown[0]}'. Known keys: {', '.join(sorted(known))}.")
     for key, value in values.items():
-        _check_type(file, f"{part}.{key}", value, known[key])
+        check_type(file, f"{part}.{key}", value, known[key])
     with about(file, OptionError):
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
@@ -76,7 +76,7 @@ def _build(cls: type, values: Any, file: Path, part: str) -> Any:
 _TYPES = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
-def _check_type(file: Path, name: str, value: Any, kind: Any) -> None:
+def check_type(file: Path, name: str, value: Any, kind: Any) -> None:
     """Raise `OptionError` unless the JSON ``value`` is of the type a field is annotated with."""
     if get_origin(kind) is tuple:
         kind, values, what = get_args(kind)[0], value, "a list, each of them "

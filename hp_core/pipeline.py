@@ -28,7 +28,7 @@ from hp_core.config import PortraitConfig, SamplingConfig, check_choice, check_r
 from hp_core.errors import FaceError, OptionError, about
 from hp_core.face.analyzer import FaceAnalyzer, create_analyzer
 from hp_core.face.crop import crop_square
-from hp_core.face.track import CHOICES, FaceTracker
+from hp_core.face.track import CHOICES, CROPS, FaceTracker
 from hp_core.image import load_image
 from hp_core.motion.encode import encode_motion, estimate_intensity, pad_tokens
 from hp_core.pose.align import black_pose
@@ -54,6 +54,7 @@ class AnimateOptions:
         seed: of the starting noise.
         portrait_face, driving_face: which face (`choose_face`).
         on_missing: what to do about driving frames without the face.
+        crop: cut a square around the `face` in both inputs, or take the `whole` picture (pictures that are portrait crops).
         view: `portrait` pastes the result back into the untouched picture, `crop` gives the square alone, `compare` sets
             portrait, driving video and result side by side.
         intensity: rule of the motion intensity, `released` or `paper`; None takes the weights' own.
@@ -67,6 +68,7 @@ class AnimateOptions:
     portrait_face: str | int = "largest"
     driving_face: str | int = "largest"
     on_missing: str = "error"
+    crop: str = "face"
     view: str = "portrait"
     intensity: str | None = None
     start: int = 0
@@ -77,6 +79,7 @@ class AnimateOptions:
 
     def __post_init__(self) -> None:
         check_choice("view", self.view, VIEWS)
+        check_choice("crop", self.crop, CROPS)
         for name in ("portrait_face", "driving_face"):
             which = getattr(self, name)
             if isinstance(which, str) and which not in CHOICES:
@@ -162,12 +165,13 @@ class PortraitPipeline:
         total: int,
         which: str | int = "largest",
         on_missing: str = "error",
+        crop: str = "face",
         fps: Fraction = Fraction(25),
         start: int = 0,
         stage: str = "face",
     ) -> Stage[FaceTrack]:
         """Follow one face through ``frames`` (height, width, 3) uint8 RGB, the first of them number ``start`` of its video."""
-        tracker = FaceTracker(self.analyzer, self.config.face, which=which, on_missing=on_missing, start=start)
+        tracker = FaceTracker(self.analyzer, self.config.face, which=which, on_missing=on_missing, crop=crop, start=start)
         for image in frames:
             tracker.add(image)
             yield Progress(stage, tracker.frames, total)
@@ -223,7 +227,7 @@ class PortraitPipeline:
         for state in denoise(
             self.models.unet,
             self.models.pose_guider,
-            noise=start_noise(len(tokens), (shape[0], shape[1], shape[2]), seed),
+            noise=start_noise(len(tokens), (shape[0], shape[1], shape[2]), seed, config.noise),
             reference_latent=appearance.reference_latent,
             appearance=appearance.tokens,
             motion=tokens,
@@ -278,7 +282,9 @@ class PortraitPipeline:
             crf=options.crf,
         )
         with about(portrait, FaceError, OptionError):  # "hold": a single picture has no frames before or after to speak of
-            portrait_track = yield from self.face_crop([picture], total=1, which=options.portrait_face, on_missing="hold", stage="portrait")
+            portrait_track = yield from self.face_crop(
+                [picture], total=1, which=options.portrait_face, on_missing="hold", crop=options.crop, stage="portrait"
+            )
         if not portrait_track.crop_points_found:
             yield Notice("No face found in the portrait's own crop; the points of the whole picture align the identity.")
         with about(driving, FaceError, OptionError):
@@ -287,6 +293,7 @@ class PortraitPipeline:
                 total=count,
                 which=options.driving_face,
                 on_missing=options.on_missing,
+                crop=options.crop,
                 fps=info.fps,
                 start=options.start,
             )

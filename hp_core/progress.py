@@ -26,8 +26,18 @@ class Notice:
     text: str
 
 
+@dataclass(frozen=True)
+class TrainingStep:
+    """Where training stands: figures since the last such event, or of the validation, which has no ``seconds_left``."""
+
+    step: int
+    steps: int
+    metrics: dict[str, float]
+    seconds_left: float | None
+
+
 Value = TypeVar("Value")
-Stage = Generator["Progress | Notice", None, Value]
+Stage = Generator["Progress | Notice | TrainingStep", None, Value]
 
 
 def result(stage: Stage[Value]) -> Value:

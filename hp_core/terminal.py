@@ -51,7 +51,7 @@ class Bars:
 
     def run(self, stage: Any) -> Any:
         """Drain a stage; its value."""
-        from hp_core.progress import Notice
+        from hp_core.progress import Notice, TrainingStep
 
         last = time.perf_counter()
         while True:
@@ -64,9 +64,18 @@ class Bars:
                 if not self.quiet:
                     self.progress.console.print(f"[yellow]Note:[/yellow] {event.text}")
                 continue
+            if isinstance(event, TrainingStep):
+                self._line(event)
+                continue
             if event.stage not in self.tasks:
                 self.tasks[event.stage] = self.progress.add_task(event.stage, total=event.total)
             self.progress.update(self.tasks[event.stage], completed=event.done)
             now = time.perf_counter()
             self.seconds[event.stage] = self.seconds.get(event.stage, 0.0) + now - last
             last = now
+
+    def _line(self, event: Any) -> None:
+        """One line of a training run: step, figures, time left."""
+        left = "" if event.seconds_left is None else f"  {event.seconds_left / 3600:.1f} h left"
+        values = "  ".join(f"{name} {value:.4g}" for name, value in event.metrics.items())
+        self.progress.console.print(f"{event.step}/{event.steps}  {values}{left}", highlight=False, soft_wrap=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 Colour = tuple[int, int, int]
@@ -16,11 +18,13 @@ def rgb(values: np.ndarray) -> Colour:
     return red, green, blue
 
 
+@lru_cache(4096)
 def mix(first: Colour, second: Colour, part: float) -> Colour:
     """``first`` at part 0, ``second`` at 1; beyond at other parts."""
     return rgb(np.asarray(first) * (1 - part) + np.asarray(second) * part)
 
 
+@lru_cache(4096)
 def scale(colour: Colour, factor: float) -> Colour:
     """Darker below ``factor`` 1, lighter above."""
     return rgb(np.asarray(colour) * factor)

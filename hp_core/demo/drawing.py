@@ -10,17 +10,23 @@ from hp_core.demo.colour import Colour
 _SHIFT = 4  # binary digits of sub-pixel position in OpenCV's integer coordinates
 
 
+_CIRCLE = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+_COSINE, _SINE = np.cos(_CIRCLE), np.sin(_CIRCLE)
+
+
 def ring(x: float, y: float, rx: float, ry: float) -> tuple[np.ndarray, np.ndarray]:
     """x and y (24,) of an ellipse about (x, y)."""
-    angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-    return x + rx * np.cos(angle), y + ry * np.sin(angle)
+    return x + rx * _COSINE, y + ry * _SINE
 
 
 def ribbon(line: np.ndarray, width: np.ndarray) -> np.ndarray:
-    """Outline of a stroke along ``line`` (n, 2), as wide at each point as ``width`` (n,), all in pixels."""
-    along = np.gradient(line, axis=0)
-    across = np.stack([-along[:, 1], along[:, 0]], axis=1) / np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-6)
-    return np.concatenate([line + across * width[:, None] / 2, (line - across * width[:, None] / 2)[::-1]])
+    """Outline of a stroke along ``line`` (..., n, 2), as wide at each point as ``width`` (..., n), all in pixels."""
+    along = np.empty_like(line)
+    along[..., 1:-1, :], along[..., 0, :], along[..., -1, :] = (
+        line[..., 2:, :] - line[..., :-2, :], line[..., 1, :] - line[..., 0, :], line[..., -1, :] - line[..., -2, :],
+    )  # fmt: skip
+    half = along[..., ::-1] * (-0.5, 0.5) * (width / np.maximum(np.sqrt((along * along).sum(axis=-1)), 1e-6))[..., None]
+    return np.concatenate([line + half, (line - half)[..., ::-1, :]], axis=-2)
 
 
 def hull(points: np.ndarray) -> np.ndarray:
@@ -46,6 +52,11 @@ def mask_of(outline: np.ndarray, size: int) -> np.ndarray:
     return mask
 
 
+def soft(mask: np.ndarray, sigma: float) -> np.ndarray:
+    """``mask`` with edges blurred by ``sigma`` pixels."""
+    return cv2.GaussianBlur(mask, (0, 0), max(sigma, 0.3))
+
+
 def compose(picture: np.ndarray, layer: np.ndarray, mask: np.ndarray) -> None:
     """Lay ``layer`` over ``picture`` where ``mask`` (uint8) says so."""
     x, y, width, height = cv2.boundingRect(mask)
@@ -57,4 +68,4 @@ def compose(picture: np.ndarray, layer: np.ndarray, mask: np.ndarray) -> None:
 
 def _fixed(points: np.ndarray) -> np.ndarray:
     """OpenCV's integer coordinates, which put the centre of the first pixel at 0."""
-    return np.round((points - 0.5) * 2**_SHIFT).astype(np.int32)
+    return np.rint((points - 0.5) * 2**_SHIFT).astype(np.int32)

@@ -15,7 +15,7 @@ class Hair:
     def __init__(self, head: Head) -> None:
         who, self.head = head.identity, head
         self.falls = who.hair_style in ("bob", "long")
-        angle, down, top = np.linspace(-np.pi, np.pi, 65), np.linspace(0, 1, 17)[:, None], who.hairline
+        angle, down, top = np.linspace(-np.pi, np.pi, 57), np.linspace(0, 1, 13)[:, None], who.hairline
         degrees = np.degrees(np.abs(angle))
         side = (0.25, 0.95, 1.0, 1.0, 1.0) if self.falls else (-0.12, 0.12, -0.05, 0.4, 0.5)
         line = np.interp(degrees, (0, 28, 46, 60, 70, 92, 122, 180), (top, top + 0.01, 0.7 * top, *side))
@@ -45,18 +45,19 @@ class Hair:
     def behind(self) -> np.ndarray:
         """Outline (n, 2) of the hair behind head and neck."""
         bottom = {"bob": 1.35, "long": 2.15}.get(self.head.identity.hair_style, 0.4)
-        angle, fall = (grid.ravel() for grid in np.meshgrid(np.radians(np.linspace(75, 285, 16)), np.linspace(0, 1, 9)))
-        wide = (1.14 if self.falls else 0.98) * (1 - 0.2 * fall**8)
+        angle, fall = (grid.ravel() for grid in np.meshgrid(np.radians(np.linspace(75, 285, 16)), np.linspace(0, 1, 13) ** 0.6))
+        wide = (1.14 if self.falls else 0.98) * (1 - 0.25 * fall**6) * (0.92 + 0.08 * np.minimum(3 * fall, 1))
         back = np.stack([wide * np.sin(angle), -0.5 + (bottom + 0.5) * fall, 1.1 * wide * np.cos(angle)], axis=1)
-        return hull(np.concatenate([self.head.place(back), self.grid[:8].reshape(-1, 2)]))
+        return hull(np.concatenate([self.head.place(back), self.grid[:6].reshape(-1, 2)]))
 
     def paint_locks(self, layer: np.ndarray, ramp: Ramp) -> None:
         """Draw streaks along the hair over ``layer``, in place."""
-        for k in range(self.grid.shape[1] - 1):
-            lock = self.grid[1:, k][np.append(self.in_front[1:, k], self.in_front[-1, k])]
-            if len(lock) > 2:
-                width = self.head.unit * (0.012 + 0.02 * (k % 3 == 0)) * np.sin(np.linspace(0.3, 2.9, len(lock)))
-                fill(layer, ribbon(lock, width), mix(*ramp, (0.2, 0.6, 0.36, 0.68, 0.3)[k % 5]))
+        locks = self.grid[1:, :-1].swapaxes(0, 1)
+        seen = np.append(self.in_front[1:], self.in_front[-1:], axis=0).T
+        width = self.head.unit * np.sin(np.linspace(0.3, 2.9, locks.shape[1])) * seen
+        strokes = ribbon(locks, width * np.where(np.arange(len(locks)) % 3 == 0, 0.032, 0.012)[:, None])
+        for k in np.flatnonzero(seen.sum(axis=1) > 2):
+            fill(layer, strokes[k], mix(*ramp, (0.2, 0.6, 0.36, 0.68, 0.3)[k % 5]))
 
 
 def _toward(angle: np.ndarray | float, y: np.ndarray | float) -> np.ndarray:

@@ -8,8 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from hp_core.demo.colour import Colour, mix, rgb
+from hp_core.errors import OptionError
 
 HAIR_STYLES = ("short", "bob", "long", "bun")
+BEARDS = ("none", "stubble", "full", "moustache")
+GLASSES = ("none", "round", "square")
+CLOTHING = ("crew", "scoop", "vee", "shirt", "turtleneck")
+BACKDROPS = ("glow", "gradient", "shapes")
 
 _SKIN = ((255, 224, 200), (246, 205, 175), (232, 184, 148), (214, 160, 120), (186, 130, 92), (150, 100, 70), (112, 74, 52))
 _HAIR = ((38, 30, 30), (62, 42, 32), (98, 62, 38), (146, 92, 50), (206, 160, 92), (168, 74, 40), (150, 146, 146))
@@ -41,15 +46,34 @@ class Identity:
     eye_spacing: float
     brow_thickness: float
     nose_size: float
+    nose_width: float
+    nose_tip: float
+    """-1..1: from turned up to drooping."""
+    ear_size: float
+    ear_stand: float
+    """0..1: how far the ears stand out."""
+    beard: str
+    """One of `BEARDS`."""
+    glasses: str
+    """One of `GLASSES`."""
     lip: Colour
     lip_thickness: float
     mouth_width: float
     clothes: Colour
+    clothing: str
+    """One of `CLOTHING`."""
     background: Colour
+    accent: Colour
+    """Second colour of the backdrop."""
+    backdrop: str
+    """One of `BACKDROPS`."""
+    backdrop_turn: float
+    """0..1: direction of the gradient, or arrangement of the shapes."""
 
     @staticmethod
     def sample(seed: int) -> Identity:
-        """The person number ``seed`` (0 or more): the same seed gives the same person every time."""
+        """The person number ``seed``: the same seed gives the same person every time; `OptionError` where it is negative."""
+        check_seed(seed)
         rng = np.random.default_rng([seed, 1])
 
         def pick(palette: Sequence[Colour]) -> Colour:
@@ -58,15 +82,22 @@ class Identity:
         def between(low: float, high: float) -> float:
             return float(rng.uniform(low, high))
 
+        def choice(names: Sequence[str]) -> str:
+            return names[int(rng.integers(len(names)))]
+
         depth = between(0, len(_SKIN) - 1.001)
         skin = mix(_SKIN[int(depth)], _SKIN[int(depth) + 1], depth % 1)
+        style = choice(HAIR_STYLES)
+        beard = choice(BEARDS[1:]) if style in ("short", "bun") and rng.uniform() < 1 / 3 else "none"
+        glasses = choice(GLASSES[1:]) if rng.uniform() < 1 / 8 else "none"
+        background = pick(_BACKGROUND)
         return Identity(
             skin=skin,
             face_width=between(0.93, 1.06),
             face_length=between(0.94, 1.05),
             jaw_width=between(0.86, 1.14),
             hair=pick(_HAIR if depth < 3.5 else _HAIR[:3]),
-            hair_style=HAIR_STYLES[int(rng.integers(len(HAIR_STYLES)))],
+            hair_style=style,
             hair_volume=between(0.08, 0.2),
             hairline=between(-0.84, -0.48),
             parting=between(-1, 1),
@@ -75,9 +106,25 @@ class Identity:
             eye_spacing=between(0.96, 1.04),
             brow_thickness=between(0.7, 1.4),
             nose_size=between(0.85, 1.2),
+            nose_width=between(0.85, 1.25),
+            nose_tip=between(-1, 1),
+            ear_size=between(0.8, 1.2),
+            ear_stand=between(0, 1),
+            beard=beard,
+            glasses=glasses,
             lip=mix(pick(_LIPS), rgb(np.multiply(skin, (0.9, 0.7, 0.68))), 0.38),
             lip_thickness=between(0.8, 1.3),
             mouth_width=between(0.92, 1.1),
             clothes=pick(_CLOTHES),
-            background=pick(_BACKGROUND),
+            clothing=choice(CLOTHING),
+            background=background,
+            accent=mix(background, pick(_BACKGROUND), 0.6),
+            backdrop=choice(BACKDROPS),
+            backdrop_turn=between(0, 1),
         )
+
+
+def check_seed(seed: int) -> None:
+    """Raise `OptionError` for a negative ``seed``."""
+    if seed < 0:
+        raise OptionError(f"The seed is {seed}; people and performances are numbered from 0.")

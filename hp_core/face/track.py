@@ -18,6 +18,7 @@ from hp_core.values import ON_MISSING, FaceTrack
 MAX_JUMP, MAX_JUMP_AFTER_GAP = 0.6, 1.0
 MAX_SIZE_RATIO = 2.0  # and one that is this much larger or smaller
 MAX_PENDING = 250  # whole frames kept while a rule waits for the face to come back
+CROPS = ("face", "whole")
 CHOICES = ("largest", "leftmost", "rightmost", "topmost", "bottommost", "center")
 
 
@@ -70,9 +71,10 @@ class _Frame:
 class _Cropper:
     """Crops frames by the square and the box of the clip's first frame."""
 
-    def __init__(self, first: Face, image_size: tuple[int, int], config: FaceConfig):
-        self.config, self.image_size, self.first_box = config, image_size, first.box
-        self.square = square_box(first.box, image_size, growth=config.square_growth)
+    def __init__(self, first: Face, image_size: tuple[int, int], config: FaceConfig, crop: str):
+        self.config, self.first_box = config, first.box
+        # The largest square of the picture is that around a face which has grown beyond all bounds.
+        self.square = square_box(first.box, image_size, growth=config.square_growth if crop == "face" else max(image_size))
 
     def __call__(self, image: np.ndarray, face: Face, found: bool) -> _Frame:
         square = crop_square(image, self.square, self.config.image_size)
@@ -92,17 +94,28 @@ class FaceTracker:
         which: the face in the first frame that shows one (`choose_face`); later frames keep to the same face.
         on_missing: a frame without it is an `error`, `hold`s the last known points, or `interpolate`s between the frames
             before and after; before the first and after the last known one both hold.
+        crop: the square is cut around the `face`, as released, or is the `whole` picture (the largest square of it, nearest to
+            the face), for pictures that are portrait crops already.
         start: number of the first frame in its video, for the messages.
 
     Raises:
-        OptionError: an unknown ``on_missing``.
+        OptionError: an unknown ``on_missing`` or ``crop``.
     """
 
     def __init__(
-        self, analyzer: FaceAnalyzer, config: FaceConfig, *, which: str | int = "largest", on_missing: str = "error", start: int = 0
+        self,
+        analyzer: FaceAnalyzer,
+        config: FaceConfig,
+        *,
+        which: str | int = "largest",
+        on_missing: str = "error",
+        crop: str = "face",
+        start: int = 0,
     ):
         check_choice("on_missing", on_missing, ON_MISSING)
+        check_choice("crop", crop, CROPS)
         self.analyzer, self.config, self.which, self.on_missing, self.start = analyzer, config, which, on_missing, start
+        self.crop = crop
         self._done: list[_Frame] = []
         self._pending: list[np.ndarray] = []  # frames without the face, waiting for the next one with it
         self._missing = 0
@@ -137,7 +150,7 @@ class FaceTracker:
                 raise FaceError(missing_message(index, len(faces), self.analyzer))
             self._fill_later(image, index)
             return
-        self._cropper = self._cropper or _Cropper(face, image.shape[:2], self.config)
+        self._cropper = self._cropper or _Cropper(face, image.shape[:2], self.config, self.crop)
         self._done += _filled(self._pending, self._last, face, self.on_missing, self._cropper)
         self._done.append(self._cropper(image, face, True))
         self._pending, self._missing, self._last = [], 0, face

@@ -163,9 +163,13 @@ def pose_features(guider: PoseGuider, pose: PoseMaps, window: list[int], device:
     return guider(maps.to(device, weight.dtype))[rows.to(device)][None]
 
 
-def start_noise(frames: int, latent_shape: tuple[int, int, int], seed: int) -> Tensor:
-    """(frames, *latent_shape) float32 of unit variance; from its own generator on the CPU, so every device starts alike."""
-    return torch.randn((frames, *latent_shape), generator=torch.Generator().manual_seed(seed))
+def start_noise(frames: int, latent_shape: tuple[int, int, int], seed: int, rule: str = "independent") -> Tensor:
+    """(frames, *latent_shape) float32 of unit variance, `independent` in every frame or one `shared` by all.
+
+    From its own generator on the CPU, so every device starts alike.
+    """
+    drawn = torch.randn((1 if rule == "shared" else frames, *latent_shape), generator=torch.Generator().manual_seed(seed))
+    return drawn.expand(frames, -1, -1, -1).contiguous()
 
 
 def _check_finite(latents: Tensor, step: int, dtype: torch.dtype) -> None:

@@ -1,0 +1,21 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+Dtype = Literal["fp16", "bf16", "fp32"]
+Preset = Literal["demo", "released", "paper"]
+Analyzer = Literal["mediapipe", "insightface", "yolo"]
+OnMissing = Literal["error", "hold", "interpolate"]
+View = Literal["portrait", "crop", "compare"]
+Sampler = Literal["euler", "ddim"]
+Intensity = Literal["released", "paper"]
+FaceStyle = Literal["shaded", "line-art", "flat", "painted"]
+FaceScript = Literal["nod", "shake", "talk", "wink", "smile", "look-around", "showreel"]
+Crop = Literal["face", "whole"]
+Noise = Literal["independent", "shared"]
+TrainStage = Literal["vae", "identity", "motion", "animation"]

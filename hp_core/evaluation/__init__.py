@@ -1,0 +1,1 @@
+"""How good weights are: metrics, baselines and tables."""

@@ -1,0 +1,101 @@
+"""All scores of one answer to one case."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hp_core.evaluation.case import Answer, Case
+from hp_core.evaluation.clip_readings import VALUES, ClipReadings, Reader, read_clip
+from hp_core.evaluation.correlation import pearson
+from hp_core.evaluation.detection import detection_share
+from hp_core.evaluation.flicker import still_flicker
+from hp_core.evaluation.identity import embed_faces, mean_cosine
+from hp_core.evaluation.landmarks import frame_landmark_distance
+from hp_core.evaluation.psnr import frame_psnr
+from hp_core.evaluation.ssim import frame_ssim
+
+if TYPE_CHECKING:
+    from hp_core.appearance.encode import IdentityEncoder
+
+AGAINST = ("truth", "driving")
+"""What the readings of a result are correlated with."""
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """What one system scored in one case.
+
+    Attributes:
+        pair: the case's index.
+        system: the system's name.
+        frames: how many.
+        scores: by the names of `hp_core.evaluation.summary.SCORES`; None where undefined.
+        follows: correlation over the frames of this case, by `AGAINST` and then by `VALUES`; None where undefined.
+        readings: (F,) of each of `VALUES` in the result, the truth and the driving clip, under `result`, `truth`, `driving`.
+    """
+
+    pair: int
+    system: str
+    frames: int
+    scores: dict[str, float | None]
+    follows: dict[str, dict[str, float | None]]
+    readings: dict[str, dict[str, np.ndarray]]
+
+
+class Judge:
+    """Scores the answers to one case; truth, driving clip and portrait are read once.
+
+    Args:
+        reader: finds and reads the faces, in all clips alike.
+        identity: None leaves the scores of identity undefined.
+    """
+
+    def __init__(self, case: Case, reader: Reader, identity: IdentityEncoder | None = None) -> None:
+        self.case, self.reader, self.identity = case, reader, identity
+        self.truth, self.driving = read_clip(reader, case.truth), read_clip(reader, case.driving)
+        if identity is not None:
+            portrait = case.portrait[None]
+            self.portrait_embedding = embed_faces(identity, portrait, read_clip(reader, portrait).five_points)
+            self.driving_embeddings = embed_faces(identity, case.driving, self.driving.five_points)
+
+    def verdict(self, system: str, answer: Answer) -> Verdict:
+        """The scores of ``answer``, whose frames are like the case's truth."""
+        case, frames = self.case, answer.frames
+        read = self.truth if frames is case.truth else read_clip(self.reader, frames)
+        compared = {"truth": self.truth.values, "driving": self.driving.values}
+        scores = {
+            "psnr": _mean(frame_psnr(frames, case.truth)),
+            "psnr_face": _mean(frame_psnr(frames, case.truth, case.face_boxes)),
+            "ssim": _mean(frame_ssim(frames, case.truth)),
+            "landmarks": _mean(frame_landmark_distance(read.landmarks, self.truth.landmarks)),
+            "detection": detection_share(read.found),
+            "flicker": _mean(still_flicker(frames, case.truth)),
+            **self._identity(frames, read),
+            "held": answer.held / len(frames),
+        }
+        return Verdict(
+            pair=case.index,
+            system=system,
+            frames=len(frames),
+            scores=scores,
+            follows={against: {name: pearson(values[name], read.values[name]) for name in VALUES} for against, values in compared.items()},
+            readings={"result": read.values} | compared,
+        )
+
+    def _identity(self, frames: np.ndarray, read: ClipReadings) -> dict[str, float | None]:
+        """Likeness to the portrait, to the driver in the same frame, and 1 where the portrait is nearer, else 0."""
+        portrait: float | None = None
+        driver: float | None = None
+        if self.identity is not None:
+            embeddings = embed_faces(self.identity, frames, read.five_points)
+            portrait, driver = mean_cosine(embeddings, self.portrait_embedding), mean_cosine(embeddings, self.driving_embeddings)
+        nearer = None if portrait is None or driver is None else float(portrait > driver)
+        return {"identity_portrait": portrait, "identity_driver": driver, "portrait_nearer": nearer}
+
+
+def _mean(values: np.ndarray) -> float | None:
+    """Mean of the frames that have a value, None where none has."""
+    return float(np.nanmean(values)) if np.isfinite(values).any() else None

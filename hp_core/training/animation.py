@@ -1,0 +1,301 @@
+"""The paper's stage (3.5, 4.1): the UNet learns to be steered by appearance and motion, on clips whose frozen features are cached."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from einops import rearrange, repeat
+from torch import Tensor, nn
+
+from hp_core.appearance.encode import IMAGENET_MEAN, IMAGENET_STD
+from hp_core.config import PortraitConfig
+from hp_core.motion.encode import motion_tokens
+from hp_core.motion.intensity import EXPRESSION_RANGE, HEAD_RANGE, chunk_intensity, quantise
+from hp_core.pose.align import black_pose
+from hp_core.pose.draw import LIMBS, draw_body
+from hp_core.sampling.denoise import denoise, start_noise
+from hp_core.sampling.schedule import make_schedule
+from hp_core.training.regions import region_weight
+from hp_core.training.settings import AnimationTraining
+from hp_core.training.sigma import noisy_input, sample_sigmas, velocity
+from hp_core.training.store import Store
+from hp_core.training.trainer import step_generator, step_seed
+from hp_core.unet.model import set_spatial_only
+from hp_core.vae import decode_chunks, to_uint8
+
+TRAINED = ("unet", "motion_proj", "dino", "image_proj", "pose_guider")
+"""Modules of this stage, by their published files' names."""
+
+_BANDS = {"low": (0.0, 1.0), "mid": (1.0, 20.0), "high": (20.0, float("inf"))}  # of sigma, for the curves
+
+
+class AnimationLoss(nn.Module):
+    """Every trained network of the stage; forward is the v loss (training 4a)."""
+
+    def __init__(self, modules: dict[str, nn.Module], config: AnimationTraining, model: PortraitConfig) -> None:
+        super().__init__()
+        for name in TRAINED:
+            self.add_module(name, modules[name])
+        self.config, self.translation = config, model.motion.translation
+        self.scaling, self.size = model.vae["scaling_factor"], model.face.image_size
+        numbers = [model.sampling.fps, model.sampling.motion_bucket_id, model.sampling.noise_aug]
+        self.register_buffer("time_ids", torch.tensor([numbers]), persistent=False)
+
+    def forward(
+        self,
+        latents: Tensor,
+        noise: Tensor,
+        sigma: Tensor,
+        reference: Tensor,
+        vit: Tensor,
+        id_embedding: Tensor,
+        feature: Tensor,
+        rotation: Tensor,
+        translation: Tensor,
+        expression_level: Tensor,
+        head_level: Tensor,
+        keep_appearance: Tensor,
+        keep_motion: Tensor,
+        poses: Tensor,
+        pose_row: Tensor,
+        weight: Tensor,
+    ) -> dict[str, Tensor]:
+        """latents, noise (b, f, z, h, w), the former unscaled; sigma (b,); reference (b, z, h, w), unscaled; vit (b, 3, s, s)
+        normalised; id_embedding (b, 512); feature (b, f, E); rotation, translation (b, f, 3); levels (b,) long; keep_* (b,) 0 or 1;
+        poses (n, 3, S, S) in 0..1, the first one black; pose_row (b * f,) long into them; weight (b, f, 1, h, w)."""
+        batch, frames = latents.shape[:2]
+        x0 = latents * self.scaling
+        condition = reference * keep_appearance[:, None, None, None]
+        sample = torch.cat([noisy_input(x0, noise, sigma), repeat(condition, "b z h w -> b f z h w", f=frames)], dim=2)
+        v = self.unet(  # type: ignore[operator]
+            sample,
+            0.25 * sigma.log(),
+            appearance=self.appearance_tokens(vit, id_embedding)[:, None] * keep_appearance[:, None, None, None],
+            motion=self.motion(feature, rotation, translation, expression_level, head_level) * keep_motion[:, None, None, None],
+            added_time_ids=self.time_ids.expand(batch, -1),  # type: ignore[operator]
+            pose=rearrange(self.pose_guider(poses)[pose_row], "(b f) c h w -> b f c h w", b=batch),  # type: ignore[operator]
+        )
+        error = (v.float() - velocity(x0, noise, sigma)).square()
+        per_clip = (error * weight).mean(dim=(1, 2, 3, 4))
+        metrics = {"loss": per_clip.mean()}
+        for name, (low, high) in _BANDS.items():
+            inside = ((sigma >= low) & (sigma < high)).float()
+            metrics[f"loss_{name}"] = (error.mean(dim=(1, 2, 3, 4)) * inside).sum() / inside.sum().clamp(min=1)
+        return metrics
+
+    def appearance_tokens(self, vit: Tensor, id_embedding: Tensor) -> Tensor:
+        """(b, tokens, channels)."""
+        return self.image_proj(self.dino(vit, id_embedding))  # type: ignore[operator]
+
+    def motion(self, feature: Tensor, rotation: Tensor, translation: Tensor, expression_level: Tensor, head_level: Tensor) -> Tensor:
+        """(b, f, tokens, channels)."""
+        batch, frames = feature.shape[:2]
+
+        def flat(x: Tensor) -> Tensor:
+            return rearrange(x, "b f c -> (b f) c")
+
+        levels = [level.repeat_interleave(frames) for level in (expression_level, head_level)]
+        refined = self.motion_proj(flat(feature), *levels)  # type: ignore[operator]
+        tokens = motion_tokens(refined, flat(rotation), flat(translation), translation_rule=self.translation)
+        return rearrange(tokens, "(b f) t c -> b f t c", b=batch)
+
+
+class AnimationTask:
+    """Windows of cached clips.
+
+    Args:
+        modules: the networks of `TRAINED`, and ``vae`` for the validation's pictures.
+        export_to: called with the name of a module and its tensors.
+    """
+
+    def __init__(
+        self, modules: dict[str, nn.Module], config: AnimationTraining, model: PortraitConfig, store: Store, held_out: Store, export_to: Any
+    ) -> None:
+        self.config, self.portrait, self.store, self.held_out, self.export_to = config, model, store, held_out, export_to
+        self.vae: Any = modules["vae"]
+        self.loss = AnimationLoss(modules, config, model)
+        self.model: nn.Module = self.loss
+        choose_trainable(self.loss, config)
+        mean, std = (torch.tensor(values) for values in (IMAGENET_MEAN, IMAGENET_STD))
+        self._normalise = mean[:, None, None], std[:, None, None]
+
+    def batch(self, step: int, rows: range) -> dict[str, Tensor]:
+        """Windows of random clips; everything random is drawn for the whole batch and then cut to ``rows``."""
+        config, count = self.config, self.config.optim.batch
+        rng = np.random.default_rng(step_seed(config.optim.seed, step))
+        clips = rng.integers(len(self.store), size=count)
+        seeds, state = rng.integers(2**62, size=count), rng.random(count)
+        sigma = sample_sigmas(config.sigma, count, step_generator(config.optim.seed, step))
+        items = [self._window(int(clips[row]), np.random.default_rng(int(seeds[row]))) for row in rows]
+        stacked = {name: torch.stack([item[name] for item in items]) for name in items[0] if name != "pose"}
+        keep_appearance = torch.from_numpy(state >= config.drop_all).float()
+        keep_motion = torch.from_numpy(state >= config.drop_all + config.drop_motion).float()
+        part = slice(rows.start, rows.stop)
+        poses, pose_row = _pose_table([frame for item in items for frame in item["pose"]], self.portrait.face.image_size)
+        return {
+            **stacked,
+            "sigma": sigma[part],
+            "keep_appearance": keep_appearance[part],
+            "keep_motion": keep_motion[part],
+            "poses": poses,
+            "pose_row": pose_row,
+        }
+
+    def _window(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
+        """One clip's share of a batch: a window, a reference frame, and a frame for the identity."""
+        config, length = self.config, self.store.lengths[index]
+        frames = window_frames(length, config.frames, config.stride, rng)
+        reference = 0 if rng.random() < config.first_reference else int(rng.integers(length))
+        item = self.store.read(index, ("latents", "feature", "rotation", "translation", "crop_points"), frames)
+        still = self.store.read(index, ("latents", "vit"), np.array([reference]))
+        # Training takes the identity from any frame of the clip (paper 3.4).
+        identity = self.store.read(index, ("id",), rng.integers(length, size=1))["id"][0]
+        variant = int(rng.integers(item["feature"].shape[1]))
+        expression_level, head_level = self._levels(index, frames)
+        latents = item["latents"].float()
+        side = latents.shape[-1]
+        weight = region_weight(item["crop_points"], self.portrait.face.image_size, side, face=config.face, features=config.features)
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        noise = torch.randn((1 if config.shared_noise else len(frames), *latents.shape[1:]), generator=generator)
+        return {
+            "latents": latents,
+            "noise": noise.expand(len(frames), -1, -1, -1),
+            "reference": still["latents"][0].float(),
+            "vit": self.vit_input(still["vit"])[0],
+            "id_embedding": identity,
+            "feature": item["feature"][:, variant],
+            "rotation": item["rotation"][:, variant],
+            "translation": item["translation"][:, variant],
+            "expression_level": torch.tensor(expression_level),
+            "head_level": torch.tensor(head_level),
+            "weight": weight / weight.mean(),
+            "pose": self._pose(index, frames, rng),
+        }
+
+    def vit_input(self, pictures: Tensor) -> Tensor:
+        """(n, s, s, 3) uint8 -> (n, 3, s, s), ImageNet's normalisation."""
+        mean, std = self._normalise
+        return (rearrange(pictures, "n h w c -> n c h w").float() / 255 - mean) / std
+
+    def _levels(self, index: int, frames: np.ndarray) -> tuple[int, int]:
+        """Intensity levels of the chunk about the window, as inference finds them over its chunks."""
+        config = self.portrait.motion
+        chunk = min(max(config.chunk, len(frames)), self.store.lengths[index])
+        first = int(np.clip(int(frames.mean()) - chunk // 2, 0, self.store.lengths[index] - chunk))
+        points = self.store.read(index, ("five_points",), slice(first, first + chunk))["five_points"].numpy()
+        expression, head = (np.array([value]) for value in chunk_intensity(points, config.intensity))
+        return int(quantise(expression, EXPRESSION_RANGE, config.levels)[0]), int(quantise(head, HEAD_RANGE, config.levels)[0])
+
+    def _pose(self, index: int, frames: np.ndarray, rng: np.random.Generator) -> list[np.ndarray | None]:
+        """Skeletons of the window, some edges left out alike in all frames; None stands for black."""
+        if rng.random() >= self.config.pose:
+            return [None] * len(frames)
+        item = self.store.read(index, ("keypoints",), frames)
+        if "keypoints" not in item:
+            return [None] * len(frames)
+        kept = rng.random(len(LIMBS)) >= self.config.drop_edges
+        return [draw_body(points, self.portrait.face.image_size, kept=kept) for points in item["keypoints"].numpy()]
+
+    @torch.no_grad()
+    def validate(self, step: int, folder: Path) -> dict[str, float]:
+        """PSNR of held-out clips, redrawn from their first frame; a video of reference, truth and result side by side."""
+        from hp_core.video import VideoWriter
+
+        device = next(self.loss.parameters()).device
+        errors, shown = [], []
+        for index in range(len(self.held_out)):
+            latents = self.held_out.read(index, ("latents",), slice(None))["latents"].float()
+            drawn, truth = self._decoded(self.redraw(index, device)), self._decoded(latents)
+            errors.append(((drawn.float() - truth.float()) / 255).square()[1:].mean())
+            shown.append(torch.cat([truth[:1].expand_as(truth), truth, drawn], dim=1))
+        length = min(len(rows) for rows in shown)
+        video = torch.cat([rows[:length] for rows in shown], dim=2)
+        with VideoWriter(folder / "validation.mp4", fps=Fraction(4)) as writer:
+            for frame in video.numpy():
+                writer.write(frame)
+        return {"psnr": float(-10 * torch.log10(torch.stack(errors)).mean())}
+
+    def redraw(self, index: int, device: torch.device) -> Tensor:
+        """Latents (F, z, h, w) of held-out clip ``index`` sampled from its first frame and its own motion."""
+        names = ("latents", "vit", "id", "feature", "rotation", "translation")
+        item = {name: value.to(device) for name, value in self.held_out.read(index, names, slice(None)).items()}
+        levels = [torch.tensor([level], device=device) for level in self._held_out_levels(index)]
+        motion = self.loss.motion(*(item[name][None, :, 0] for name in ("feature", "rotation", "translation")), *levels)[0]
+        tokens = self.loss.appearance_tokens(self.vit_input(item["vit"][:1].cpu()).to(device), item["id"][:1])
+        sampling, scaling = self.portrait.sampling, self.portrait.vae["scaling_factor"]
+        reference = item["latents"][:1].float()
+        latents = reference
+        for state in denoise(
+            self.loss.unet,  # type: ignore[arg-type]
+            self.loss.pose_guider,  # type: ignore[arg-type]
+            noise=start_noise(len(motion), tuple(reference.shape[1:]), 0, sampling.noise),  # type: ignore[arg-type]
+            reference_latent=reference,
+            appearance=tokens,
+            motion=motion,
+            pose=black_pose(len(motion), (self.portrait.face.image_size,) * 2),
+            config=sampling,
+            schedule=make_schedule(self.portrait.scheduler, self.config.validation_steps, sampling.sampler),
+            scaling_factor=scaling,
+            device=device,
+        ):
+            latents = state.latents
+        return latents / scaling
+
+    def _held_out_levels(self, index: int) -> tuple[int, int]:
+        store, self.store = self.store, self.held_out
+        try:
+            return self._levels(index, np.arange(self.held_out.lengths[index]))
+        finally:
+            self.store = store
+
+    def _decoded(self, latents: Tensor) -> Tensor:
+        return torch.cat([to_uint8(frames) for _, frames in decode_chunks(self.vae, latents, chunk=self.portrait.sampling.decode_chunk)])
+
+    def export(self, state: dict[str, Tensor]) -> None:
+        """Write every trained module."""
+        for name in TRAINED:
+            self.export_to(name, {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")})
+
+
+def choose_trainable(loss: AnimationLoss, config: AnimationTraining) -> None:
+    """Freeze what the stage leaves alone: DINOv2 (but for its adapters) if so configured, what cannot reach the result in it, and
+    the temporal layers when single frames are trained."""
+    loss.requires_grad_(True).train()
+    dino: Any = loss.dino
+    dino.mask_token.requires_grad_(False)
+    if config.freeze_vit:
+        for name, parameter in dino.named_parameters():
+            parameter.requires_grad_("adapter" in name)
+    for adapter in (block.adapter for block in dino.blocks if block.adapter is not None):
+        if adapter.query == "image":  # the released adapters' convolutions lead nowhere
+            for part in (adapter.branch1, adapter.branch2, adapter.branch3, adapter.cross_attn.image_proj):
+                part.requires_grad_(False)
+    if config.spatial_only:
+        for name, parameter in loss.unet.named_parameters():  # type: ignore[union-attr]
+            parameter.requires_grad_("temporal" not in name and "time_mixer" not in name and "time_pos_embed" not in name)
+    set_spatial_only(loss.unet, config.spatial_only)  # type: ignore[arg-type]
+
+
+def window_frames(length: int, frames: int, stride: int, rng: np.random.Generator) -> np.ndarray:
+    """Rows of a window of ``frames`` frames, at a random place and a random stride of at most ``stride`` that fits; (frames,) int.
+
+    A clip shorter than the window is held at its last frame.
+    """
+    widest = max(1, min(stride, (length - 1) // max(frames - 1, 1)))
+    step = int(rng.integers(1, widest + 1))
+    room = max(length - 1 - step * (frames - 1), 0)
+    return np.minimum(int(rng.integers(room + 1)) + step * np.arange(frames), length - 1)
+
+
+def _pose_table(pictures: list[np.ndarray | None], size: int) -> tuple[Tensor, Tensor]:
+    """Distinct pose maps (n, 3, S, S) in 0..1, black first, and each frame's row in them."""
+    maps, rows = [np.zeros((size, size, 3), np.uint8)], []
+    for picture in pictures:
+        rows.append(0 if picture is None else len(maps))
+        if picture is not None:
+            maps.append(picture)
+    return rearrange(torch.from_numpy(np.stack(maps)), "n h w c -> n c h w").float() / 255, torch.tensor(rows)

@@ -1,0 +1,220 @@
+"""From consecutive frames of a real video to a training clip, or to the reason why it is none (`hp_core.training.prepare`)."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from hp_core.config import FaceConfig
+from hp_core.errors import FaceError, PortraitError
+from hp_core.face.analyzer import Face, FaceAnalyzer
+from hp_core.face.crop import crop_square, head_crop, map_points, square_box
+from hp_core.face.track import FaceTracker, choose_face, same_face
+from hp_core.training.clips import Clip
+from hp_core.values import FaceTrack
+
+if TYPE_CHECKING:
+    from hp_core.training.prepare import PrepareOptions
+
+COMPARABLE_AREA = 0.5  # of the followed face: a second face this large makes a clip one of two people
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """Why frames do not become a clip: ``reason`` to count by, ``detail`` with the numbers of this one."""
+
+    reason: str
+    detail: str
+
+
+class ClipMaker:
+    """Follows the largest face through the ``length`` frames of a clip to be, and crops it.
+
+    The square is that of the first frame with a face and kept, as in released preprocessing; the motion crops and points are
+    `FaceTracker`'s, interpolated where a frame lacks the face.
+    """
+
+    def __init__(self, analyzer: FaceAnalyzer, config: FaceConfig, options: PrepareOptions, length: int):
+        self.config, self.options, self.length = config, options, length
+        self.square: tuple[int, int, int, int] | None = None
+        self._analyzer, self._seen = analyzer, _Seen(analyzer)
+        self._tracker = FaceTracker(self._seen, config, which="largest", on_missing="interpolate")
+        self._faces: list[Face | None] = []  # of the followed person, frame by frame
+        self._last: Face | None = None
+        self._missing = 0  # frames since then
+        self._waiting: list[np.ndarray] = []  # frames before the first face
+        self._crops: list[np.ndarray] = []
+
+    def add(self, image: np.ndarray) -> Dropped | None:
+        """The next frame, (height, width, 3) uint8 RGB; says as early as it is known that the clip is lost."""
+        faces = self._seen.faces = self._analyzer.detect(image)
+        face = self._follow(faces, image)
+        self._faces.append(face)
+        try:
+            self._tracker.add(image)
+            self._crop(image)
+        except FaceError as error:  # too small to crop, or gone for too long
+            return Dropped("face lost", str(error))
+        return self._several(faces, face) or self._too_few()
+
+    def finish(self, key: str, person: str, fps: Fraction, keypoints: np.ndarray | None) -> Clip | Dropped:
+        """The clip of all frames added; ``keypoints`` (length, 18, 3), x and y in source pixels."""
+        self._seen.faces = []  # nobody needs the portrait's own points
+        try:
+            track = self._tracker.finish(fps)
+        except FaceError as error:
+            return Dropped("no face", str(error))
+        assert self.square is not None
+        rotation = self._rotation()
+        crop_points = np.stack([self._mapped(points) for points in track.five_points])
+        problem = self._small() or self._turned(rotation) or self._outside(crop_points)
+        if problem:
+            return problem
+        return Clip(
+            key=key,
+            person=person,
+            fps=fps,
+            frames=np.stack(self._crops),
+            motion_crops=track.motion_crops,
+            head_crops=np.stack([head_crop(Image.fromarray(crop), self.config) for crop in self._crops]),
+            five_points=track.five_points,
+            crop_points=crop_points,
+            rotation=rotation,
+            landmarks=self._landmarks(track),
+            keypoints=None if keypoints is None else np.stack([self._body(points) for points in keypoints]),
+        )
+
+    @property
+    def filled(self) -> list[int]:
+        """Frames without the face, whose points are interpolated."""
+        return [index for index, face in enumerate(self._faces) if face is None]
+
+    def _follow(self, faces: list[Face], image: np.ndarray) -> Face | None:
+        """The face `FaceTracker` takes."""
+        if self._last is not None:
+            face = same_face(faces, self._last, self._missing)
+        else:
+            face = choose_face(faces, "largest", image.shape[:2]) if faces else None
+        self._last, self._missing = (face, 0) if face is not None else (self._last, self._missing + 1)
+        return face
+
+    def _crop(self, image: np.ndarray) -> None:
+        self._waiting.append(image)
+        if self._last is None:
+            return
+        if self.square is None:
+            self.square = square_box(self._last.box, image.shape[:2], growth=self.config.square_growth)
+        self._crops += [np.asarray(crop_square(waiting, self.square, self.config.image_size)) for waiting in self._waiting]
+        self._waiting = []
+
+    def _several(self, faces: list[Face], face: Face | None) -> Dropped | None:
+        if face is None or not self.options.one_face:
+            return None
+        second = max((other.area for other in faces if other is not face and not _overlap(other, face)), default=0.0)
+        share = second / max(face.area, 1.0)
+        if share < COMPARABLE_AREA:
+            return None
+        return Dropped(
+            "several faces", f"frame {len(self._faces) - 1}: another face of {share:.2f} times the area, limit {COMPARABLE_AREA}"
+        )
+
+    def _too_few(self) -> Dropped | None:
+        missing = len(self.filled)
+        if (self.length - missing) / self.length >= self.options.min_found:
+            return None
+        seen = len(self._faces)
+        if missing == seen:
+            return Dropped("no face", f"none in the first {seen} of {self.length} frames")
+        return Dropped(
+            "face lost", f"missing in {missing} of the first {seen} of {self.length} frames, min_found {self.options.min_found:g}"
+        )
+
+    def _small(self) -> Dropped | None:
+        side = float(np.median([(face.box[2:] - face.box[:2]).min() for face in self._faces if face is not None]))
+        limit = self.options.min_face
+        return Dropped("small face", f"box of {side:.0f} pixels, min_face {limit}") if side < limit else None
+
+    def _turned(self, rotation: np.ndarray | None) -> Dropped | None:
+        yaw = 0.0 if rotation is None else float(np.median(np.abs(rotation[:, 0])))
+        limit = self.options.max_yaw
+        return Dropped("turned away", f"median yaw {yaw:.0f} degrees, max_yaw {limit:g}") if yaw > limit else None
+
+    def _outside(self, crop_points: np.ndarray) -> Dropped | None:
+        centre = crop_points.mean(1)
+        out = ((centre < 0) | (centre > self.config.image_size)).any(1)
+        return Dropped("left the crop", f"frame {int(out.argmax())}: the face is outside the first frame's square") if out.any() else None
+
+    def _rotation(self) -> np.ndarray | None:
+        """(F, 3) float32 degrees; None with an analyzer without a head transform."""
+        transforms = {index: face.head_transform for index, face in enumerate(self._faces) if face is not None}
+        known = [(index, head_angles(transform)) for index, transform in transforms.items() if transform is not None]
+        if not known:
+            return None
+        at, angles = [index for index, _ in known], np.array([angle for _, angle in known])
+        every = np.arange(len(self._faces))
+        return np.stack([np.interp(every, at, column) for column in angles.T], axis=1).astype(np.float32)
+
+    def _landmarks(self, track: FaceTrack) -> np.ndarray | None:
+        return None if track.landmarks is None else np.stack([self._mapped(points[:, :2]) for points in track.landmarks])
+
+    def _mapped(self, points: np.ndarray) -> np.ndarray:
+        assert self.square is not None
+        return map_points(points, self.square, self.config.image_size)
+
+    def _body(self, points: np.ndarray) -> np.ndarray:
+        return np.concatenate([self._mapped(points[:, :2]), points[:, 2:]], axis=1).astype(np.float32)
+
+
+class _Seen:
+    """The analyzer of a tracker that is told what was found."""
+
+    def __init__(self, analyzer: FaceAnalyzer):
+        self.name, self.threshold = analyzer.name, analyzer.threshold
+        self.faces: list[Face] = []
+
+    def detect(self, image: np.ndarray) -> list[Face]:
+        return self.faces
+
+    def close(self) -> None:
+        pass
+
+
+def head_angles(transform: Any) -> tuple[float, float, float]:
+    """Yaw, pitch, roll in degrees of a head transform (4, 4), x right, y up, z to the viewer.
+
+    As `hp_core.demo.performance.Performance` counts them: positive yaw turns the nose to the image right, positive pitch lowers
+    it, positive roll tilts the head clockwise; the head nods first, turns then and is tilted last.
+    """
+    rotation = np.asarray(transform, np.float64)[:3, :3]
+    rotation = rotation / np.linalg.norm(rotation, axis=0)
+    yaw = np.arcsin(np.clip(-rotation[2, 0], -1, 1))
+    pitch, roll = np.arctan2(rotation[2, 1], rotation[2, 2]), np.arctan2(-rotation[1, 0], rotation[0, 0])
+    return float(np.degrees(yaw)), float(np.degrees(pitch)), float(np.degrees(roll))
+
+
+def read_keypoints(path: Path, frames: int) -> np.ndarray:
+    """Body points of a whole video, (frames, 18, 3) float32: x and y in its pixels, confidence 0..1; from ``keypoints`` of an npz.
+
+    Raises:
+        PortraitError: a file that cannot be read, or an array of another shape.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            points = np.asarray(file["keypoints"], np.float32)
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise PortraitError(f"{path} is not an npz with an array 'keypoints' ({error}); make it again or remove it.") from error
+    if points.shape != (frames, 18, 3) or not np.isfinite(points).all():
+        raise PortraitError(f"{path}: keypoints is {points.shape}, wanted finite numbers {(frames, 18, 3)}; make it again or remove it.")
+    return points
+
+
+def _overlap(other: Face, face: Face) -> bool:
+    """Whether both are detections of one face: the middle of the one lies in the other."""
+    (x, y), (x1, y1, x2, y2) = other.center, face.box
+    return bool(x1 <= x <= x2 and y1 <= y <= y2)

@@ -1,0 +1,129 @@
+"""An encoder of SVD's class that is the principal component analysis of 8x8 patches, in closed form.
+
+A learned encoder must be trained before anything else can, and moves while its decoder learns. The leading components of the
+pictures themselves carry as much after seconds, and the squared error of a latent is that of the picture it stands for. The
+residual branches are silent, so the network is linear but for its last norm and activation, which are undone: each norm group
+holds one component and its negative beside two large constants, so that it divides by nearly the same number whatever the
+picture, and silu(x) - silu(-x) = x.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from hp_core.errors import OptionError
+
+_CONSTANT = 16.0  # of the norm groups, in deviations of a component
+_LOG_VARIANCE = -10.0
+
+
+@torch.no_grad()
+def fit_patch_encoder(vae: Any, images: Tensor) -> Tensor:
+    """Write the encoder's weights from ``images`` (n, 3, S, S) in -1..1; returns the deviation of each latent channel (z,).
+
+    A component of deviation s becomes a channel of deviation proportional to the square root of s, all of them together of
+    variance one: between the pictures' own scale, which buries the details in noise, and equal scales, which bury the picture.
+
+    Raises:
+        OptionError: the VAE is not one of three halvings, or has too few channels for its latents.
+    """
+    encoder, z = vae.encoder, int(vae.config.latent_channels)
+    channels, last = list(vae.config.block_out_channels), int(vae.config.block_out_channels[-1])
+    if len(channels) != 4 or last // 4 < z or last != 4 * encoder.conv_norm_out.num_groups:
+        raise OptionError(
+            f"vae.encoder is patches and the VAE has {channels} channels for {z} latents; "
+            f"it needs four blocks, the last with 128 channels, and at most 32 latents."
+        )
+    for block in [*encoder.down_blocks, encoder.mid_block]:
+        _silence(block)
+    _pass_on(encoder.conv_in, 3)
+    x = images  # what arrives at each stage: the components kept so far, (n, c, h, w)
+    width = 3
+    for block in encoder.down_blocks[:3]:
+        _carry(block.resnets, width)
+        downsample = block.downsamplers[0].conv
+        cells = rearrange(x, "n c (h p) (w q) -> n (c p q) h w", p=2, q=2)
+        basis, _, _ = _components(cells, min(downsample.out_channels, 4 * width))  # (4 c, k)
+        downsample.weight.zero_()
+        downsample.weight[: basis.shape[1], :width, :2, :2] = rearrange(basis, "(c p q) k -> k c p q", p=2, q=2)
+        downsample.bias.zero_()
+        x, width = torch.einsum("nchw,ck->nkhw", cells, basis), basis.shape[1]
+    basis, mean, deviation = _components(x, z)
+    scale = deviation.clamp(min=1e-6).rsqrt()
+    scale = scale / (deviation * scale).square().mean().sqrt()
+    _carry(encoder.down_blocks[3].resnets, width, last=basis.T * scale[:, None], shift=-(mean @ basis) * scale)
+    _undo_norm(encoder, z)
+    _pass_on(vae.quant_conv, 2 * z)
+    return deviation * scale
+
+
+def _components(x: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Leading ``count`` principal directions (c, count) of x (n, c, h, w) over positions, its mean (c,), deviations (count,).
+
+    About zero for the directions, so that a constant picture is a component like any other.
+    """
+    flat = rearrange(x, "n c h w -> (n h w) c").double()
+    mean = flat.mean(0)
+    values, vectors = torch.linalg.eigh(flat.T @ flat / len(flat))
+    basis = vectors.flip(1)[:, :count]
+    deviation = ((flat - mean) @ basis).std(0)
+    del values
+    return basis.float(), mean.float(), deviation.float()
+
+
+def _silence(block: nn.Module) -> None:
+    """Nothing but the shortcuts of residual blocks and attentions."""
+    for resnet in block.resnets:  # type: ignore[union-attr]
+        nn.init.zeros_(resnet.conv2.weight)
+        nn.init.zeros_(resnet.conv2.bias)
+    for attention in getattr(block, "attentions", []):
+        nn.init.zeros_(attention.to_out[0].weight)
+        nn.init.zeros_(attention.to_out[0].bias)
+
+
+def _pass_on(conv: Any, count: int) -> None:
+    """The first ``count`` channels unchanged, the others zero."""
+    nn.init.zeros_(conv.weight)
+    nn.init.zeros_(conv.bias)
+    middle = conv.weight.shape[-1] // 2
+    for channel in range(count):
+        conv.weight[channel, channel, middle, middle] = 1.0
+
+
+def _carry(resnets: Any, width: int, *, last: Tensor | None = None, shift: Tensor | None = None) -> None:
+    """The shortcuts hand ``width`` channels on; the last one, if told, maps them to norm groups of four by ``last`` (z, width)."""
+    for number, resnet in enumerate(resnets):
+        shortcut = resnet.conv_shortcut
+        if shortcut is not None:
+            _pass_on(shortcut, min(width, shortcut.in_channels))
+        if last is not None and number == len(resnets) - 1:
+            if shortcut is None or shift is None:
+                raise OptionError("vae.encoder is patches; the last block of the VAE must widen its channels.")
+            shortcut.weight.zero_()
+            shortcut.bias.zero_()
+            z = len(last)
+            shortcut.weight[0 : 4 * z : 4, :width, 0, 0] = last
+            shortcut.weight[1 : 4 * z : 4, :width, 0, 0] = -last
+            shortcut.bias[0 : 4 * z : 4] = shift
+            shortcut.bias[1 : 4 * z : 4] = -shift
+            shortcut.bias[2::4] = _CONSTANT
+            shortcut.bias[3::4] = -_CONSTANT
+
+
+def _undo_norm(encoder: Any, z: int) -> None:
+    """Last norm, activation and convolution together hand the components on; the log-variance is small and constant."""
+    norm, conv = encoder.conv_norm_out, encoder.conv_out
+    nn.init.ones_(norm.weight)
+    nn.init.zeros_(norm.bias)
+    # Two of the four channels of a group have variance one, the constants their square.
+    norm.weight[0::4] = norm.weight[1::4] = ((1 + _CONSTANT**2) / 2) ** 0.5
+    nn.init.zeros_(conv.weight)
+    nn.init.zeros_(conv.bias)
+    for component in range(z):
+        conv.weight[component, 4 * component, 1, 1] = 1.0
+        conv.weight[component, 4 * component + 1, 1, 1] = -1.0
+    conv.bias[z:] = _LOG_VARIANCE

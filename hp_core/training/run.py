@@ -1,0 +1,179 @@
+"""From a configuration to a running stage: its networks, its clips and where its weights go.
+
+A run's folder holds ``weights/`` in the released layout, complete from the first step on and rewritten module by module as the
+stages go on; ``pixels`` and ``features``, the cached clips; and a folder with checkpoints and curves for each stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hp_core.config import PortraitConfig, check_choice
+from hp_core.config_files import read_config
+from hp_core.errors import OptionError
+from hp_core.progress import Stage
+from hp_core.training.clips import Clip, ClipSource
+from hp_core.training.features import ClipEncoder
+from hp_core.training.settings import STAGES, DataConfig, TrainConfig
+from hp_core.training.start import prepare_weights
+from hp_core.training.store import Store, build_store, pixels
+from hp_core.training.stylize import AnimeGan
+from hp_core.training.trainer import Outcome, Task, first_process_first, train
+from hp_core.weights.catalog import CATALOG
+from hp_core.weights.load import file_fingerprint, load_models, load_module
+from hp_core.weights.tools import save_module
+
+VALIDATION_SEED = 900_000
+"""First of the rendered clips that training keeps aside; those of the evaluation come after all that training may use."""
+
+
+def run_stage(stage: str, config: TrainConfig, folder: Path, *, minutes: float | None = None) -> Stage[Outcome]:
+    """Train one stage in ``folder``, from its newest checkpoint where there is one.
+
+    Args:
+        stage: `vae`, `identity`, `motion` or `animation`; each takes the weights the earlier ones left in ``folder/weights``.
+        minutes: save and stop after so long.
+
+    Raises:
+        PortraitError: see `train`.
+    """
+    check_choice("stage", stage, STAGES)
+    with first_process_first():
+        yield from prepare_weights(config, folder / "weights")
+        task = yield from _TASKS[stage](config, folder)
+    part = getattr(config, stage)
+    facts = {"preset": config.preset, "stage": stage, **asdict(part)}
+    del facts["log"]
+    return (yield from train(task, part.optim, part.log, folder / stage, facts=facts, minutes=minutes))
+
+
+def _vae(config: TrainConfig, folder: Path) -> Stage[Task]:
+    from hp_core.training.vae import VaeTask
+
+    model = read_config(folder / "weights")
+    store, held_out = yield from pixel_stores(config.vae.data, model, folder)
+    vae: Any = load_module("vae", folder / "weights", model).requires_grad_(True).train()
+    return VaeTask(vae, config.vae, store, held_out, partial(_save, folder / "weights", "vae"))
+
+
+def _identity(config: TrainConfig, folder: Path) -> Stage[Task]:
+    from hp_core.training.identity import IdentityTask
+
+    store, held_out = yield from pixel_stores(config.identity.data, read_config(folder / "weights"), folder)
+    return IdentityTask(config.identity, store, held_out, folder / "weights" / CATALOG["arcface"].path)
+
+
+def _motion(config: TrainConfig, folder: Path) -> Stage[Task]:
+    from hp_core.training.motion import MotionTask
+
+    weights = folder / "weights"
+    model = read_config(weights)
+    store, held_out = yield from pixel_stores(config.motion.data, model, folder)
+    expression, head_pose = (load_module(name, weights, model).float().requires_grad_(True).train() for name in ("expression", "headpose"))
+    return MotionTask(expression, head_pose, config.motion, store, held_out, partial(_save, weights))  # type: ignore[arg-type]
+
+
+def _animation(config: TrainConfig, folder: Path) -> Stage[Task]:
+    from hp_core.training.animation import TRAINED, AnimationTask
+
+    weights = folder / "weights"
+    model, part = read_config(weights), config.animation
+    store = yield from feature_store(config, model, folder, held_out=False)
+    held_out = yield from feature_store(config, model, folder, held_out=True)
+    modules: dict[str, nn.Module] = {name: load_module(name, weights, model).float() for name in (*TRAINED, "vae")}
+    if part.optim.gradient_checkpointing:
+        modules["unet"].enable_gradient_checkpointing()  # type: ignore[operator]
+    return AnimationTask(modules, part, model, store, held_out, partial(_save, weights))
+
+
+_TASKS: dict[str, Callable[[TrainConfig, Path], Stage[Any]]] = {
+    "vae": _vae,
+    "identity": _identity,
+    "motion": _motion,
+    "animation": _animation,
+}
+
+
+def pixel_stores(data: DataConfig, model: PortraitConfig, folder: Path) -> Stage[tuple[Store, Store]]:
+    """The clips of ``data`` as pixels, for training and for validation."""
+    stores = []
+    for held_out in (False, True):
+        source, facts = clip_source(data, model, held_out=held_out)
+        place = folder / ("pixels-held-out" if held_out else "pixels")
+        stores.append((yield from build_store(source, len(source), place, pixels, facts)))
+    return stores[0], stores[1]
+
+
+def feature_store(config: TrainConfig, model: PortraitConfig, folder: Path, *, held_out: bool) -> Stage[Store]:
+    """The clips of the animation stage as its frozen networks see them."""
+    data, weights = config.animation.data, folder / "weights"
+    source, facts = clip_source(data, model, held_out=held_out)
+    place = folder / ("features-held-out" if held_out else "features")
+    facts |= {"weights": {name: _digest(weights, name) for name in ("vae", "expression", "headpose", "arcface")}}
+    facts |= {"jitter": config.motion.jitter}
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    models = yield from load_models(weights, device=device, dtype=torch.float32)
+    encode = ClipEncoder(
+        models,
+        device=device,
+        variants=1 if held_out else data.motion_variants,
+        jitter=config.motion.jitter,
+        stylizer=AnimeGan(Path(data.stylizer)) if data.stylizer and data.style_share and not held_out else None,
+        style_share=data.style_share,
+        seed=data.seed,
+    )
+    return (yield from build_store(source, len(source), place, encode, facts))
+
+
+def clip_source(data: DataConfig, model: PortraitConfig, *, held_out: bool) -> tuple[ClipSource, dict[str, Any]]:
+    """Where the clips of ``data`` come from, and what they depend on."""
+    kept = asdict(replace(data, held_out=0, motion_variants=1))
+    if data.shards:
+        from hp_core.training.shards import ShardSource
+
+        source: Any = ShardSource(Path(data.shards), head_size=model.face.head_size)
+        if len(source) <= data.held_out:
+            raise OptionError(
+                f"{data.shards} has {len(source)} clips and data.held_out is {data.held_out}; prepare more, or hold out fewer."
+            )
+        clips = range(data.held_out) if held_out else range(data.held_out, len(source))
+        return Part(source, clips), {"data": kept, "face": asdict(model.face), "clips": [clips.start, clips.stop]}
+    from hp_core.training.rendered import RenderedSource
+
+    first, count = (VALIDATION_SEED, data.held_out) if held_out else (0, data.clips)
+    return RenderedSource(data, model.face, first=first, clips=count), {
+        "data": kept,
+        "face": asdict(model.face),
+        "clips": [first, first + count],
+    }
+
+
+class Part:
+    """Consecutive clips of a source."""
+
+    def __init__(self, source: ClipSource, clips: range) -> None:
+        self.source, self.clips = source, clips
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __iter__(self) -> Generator[Clip, None, None]:
+        yield from (clip for number, clip in enumerate(self.source) if number in self.clips)
+
+
+def _digest(weights: Path, name: str) -> str:
+    """Tells one state of a file from another."""
+    path = CATALOG[name].find(weights)
+    return "absent" if path is None else file_fingerprint(path)
+
+
+def _save(weights: Path, name: str, state: dict[str, Tensor]) -> None:
+    """Write one module; the set says that it is trained from then on."""
+    save_module(weights, name, state, torch.float32)

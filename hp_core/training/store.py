@@ -1,0 +1,120 @@
+"""Clips on disk in the form a stage trains on: one `.safetensors` a clip, made once, read in slices at any position."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from hp_core.errors import PortraitError
+from hp_core.files import make_folder, written_beside
+from hp_core.progress import Progress, Stage
+from hp_core.training.clips import Clip
+
+MANIFEST = "store.json"
+
+
+class Store:
+    """The clips in ``folder``, by number; arrays of one clip have one length, its frames.
+
+    Attributes:
+        keys: of the clips, in order.
+        lengths: frames of each clip.
+        people: who each clip shows.
+
+    Raises:
+        PortraitError: no such store, or one that is not finished.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            facts = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        except (OSError, json.JSONDecodeError) as error:
+            raise PortraitError(f"{folder} holds no finished store of clips ({error}). Make it again.") from error
+        self.keys: list[str] = [clip["key"] for clip in facts["clips"]]
+        self.lengths: list[int] = [clip["frames"] for clip in facts["clips"]]
+        self.people: list[str] = [clip["person"] for clip in facts["clips"]]
+        self._open: dict[int, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def read(self, index: int, names: Iterable[str], frames: np.ndarray | slice) -> dict[str, Tensor]:
+        """Rows ``frames`` of the arrays ``names`` of clip ``index``; names the clip lacks are left out."""
+        file = self._file(index)
+        known = set(file.keys())
+        return {name: _rows(file, name, frames) for name in names if name in known}
+
+    def _file(self, index: int) -> Any:
+        if index not in self._open:
+            path = self.folder / f"{self.keys[index]}.safetensors"
+            try:
+                self._open[index] = safe_open(path, framework="pt")
+            except (OSError, SafetensorError) as error:
+                raise PortraitError(f"{path} is damaged ({error}). Delete it and {self.folder / MANIFEST}, and run again.") from error
+        return self._open[index]
+
+
+def _rows(file: Any, name: str, frames: np.ndarray | slice) -> Tensor:
+    part = file.get_slice(name)
+    if isinstance(frames, slice):
+        return part[frames]
+    return torch.cat([part[int(row) : int(row) + 1] for row in frames])
+
+
+def build_store(source: Iterable[Clip], total: int, folder: Path, encode: Callable[[Clip], dict[str, Tensor]], facts: Any) -> Stage[Store]:
+    """Run every clip of ``source`` through ``encode`` into ``folder``; clips that are there already are kept.
+
+    Args:
+        total: how many clips there are.
+        encode: arrays of a clip, each (frames, ...).
+        facts: what the arrays depend on, as JSON takes it; a store made under other facts is refused.
+
+    Raises:
+        PortraitError: the folder holds a store of other facts, or cannot be written to.
+    """
+    make_folder(folder)
+    manifest = folder / MANIFEST
+    began = folder / "facts.json"
+    known = json.loads(json.dumps(facts))
+    if began.is_file() and json.loads(began.read_text(encoding="utf-8")) != known:
+        raise PortraitError(f"{folder} holds clips made with other settings or weights. Delete it, or name another folder.")
+    if manifest.is_file():
+        return Store(folder)
+    with written_beside(began) as temporary:
+        temporary.write_text(json.dumps(known), encoding="utf-8")
+    rows: list[dict[str, Any]] = []
+    for clip in source:
+        path = folder / f"{clip.key}.safetensors"
+        if not path.is_file():
+            arrays = {name: array.contiguous() for name, array in encode(clip).items()}
+            with written_beside(path) as temporary:
+                save_file(arrays, temporary)
+        rows.append({"key": clip.key, "person": clip.person, "frames": len(clip)})
+        yield Progress("cache", len(rows), total)
+    if not rows:
+        raise PortraitError(f"There are no clips to train on for {folder}. Give a folder of shards that holds some.")
+    with written_beside(manifest) as temporary:
+        temporary.write_text(json.dumps({"clips": rows}), encoding="utf-8")
+    return Store(folder)
+
+
+def pixels(clip: Clip) -> dict[str, Tensor]:
+    """What the stages that see pixels train on."""
+    arrays = {
+        "frames": clip.frames,
+        "motion_crops": clip.motion_crops,
+        "head_crops": clip.head_crops,
+        "crop_points": clip.crop_points,
+        "rotation": clip.rotation,
+        **clip.labels,
+    }
+    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items() if array is not None}

@@ -1,0 +1,348 @@
+"""The loop every stage of training runs in, on `accelerate`.
+
+Whatever is random in a step is a function of the run's seed and the step's number (`step_generator`), and a batch is drawn whole
+before the processes share it out. So a run that was stopped goes on exactly as if it had not been, and several processes follow
+the curve of one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hp_core.errors import OptionError, PortraitError
+from hp_core.files import make_folder
+from hp_core.progress import Notice, Stage, TrainingStep
+from hp_core.training.ema import Ema
+from hp_core.training.settings import LogConfig, OptimConfig
+
+STATE = "state.json"
+
+
+class Task(Protocol):
+    """What is trained: one module whose forward is the loss, its batches, and what becomes of its weights."""
+
+    model: nn.Module
+    """Called with a batch; returns scalars by name, of which ``loss`` is minimised and the others are logged."""
+
+    def batch(self, step: int, rows: range) -> dict[str, Tensor]:
+        """Rows of the global batch of ``step``, on the CPU; a function of these two alone."""
+        ...
+
+    def validate(self, step: int, folder: Path) -> dict[str, float]:
+        """Figures on held-out clips with the weights as they are now; may write pictures into ``folder``."""
+        ...
+
+    def export(self, state: dict[str, Tensor]) -> None:
+        """Write the weights, ``model.state_dict()``, where the next stage and inference look for them."""
+        ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: the last step done, and whether it was the last one asked for."""
+
+    step: int
+    finished: bool
+
+
+def step_seed(seed: int, step: int) -> int:
+    """A seed for everything random in one step: neighbouring steps and seeds share no streams."""
+    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def step_generator(seed: int, step: int) -> torch.Generator:
+    """torch's generator of one step, on the CPU."""
+    return torch.Generator().manual_seed(step_seed(seed, step))
+
+
+def learning_rate(config: OptimConfig, step: int) -> float:
+    """Of ``step`` (from 0): linear warm-up, then constant or a cosine down to ``final_lr`` of ``lr``."""
+    rise = min((step + 1) / config.warmup, 1.0) if config.warmup else 1.0
+    if config.decay == "constant":
+        return config.lr * rise
+    part = min(max(step - config.warmup, 0) / max(config.steps - config.warmup, 1), 1.0)
+    return config.lr * rise * (config.final_lr + (1 - config.final_lr) * (1 + float(np.cos(np.pi * part))) / 2)
+
+
+@contextmanager
+def first_process_first() -> Iterator[None]:
+    """What the block writes is written by the first process; the others wait for it, then run the block and find it there.
+
+    Raises:
+        OptionError: accelerate is not installed.
+    """
+    try:
+        from accelerate import PartialState
+    except ImportError as error:
+        raise OptionError("Training needs accelerate: pip install 'hunyuanportrait[train]'.") from error
+    # Drawing and encoding a data set takes longer than the half hour that processes wait for each other unless told.
+    state = PartialState(timeout=timedelta(days=2)) if int(os.environ.get("WORLD_SIZE", "1")) > 1 else PartialState()
+    with state.main_process_first():
+        yield
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one that writes and reports."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def train(
+    task: Task, optim: OptimConfig, log: LogConfig, folder: Path, *, facts: dict[str, Any], minutes: float | None = None
+) -> Stage[Outcome]:
+    """Train ``task`` in ``folder`` from its newest checkpoint, or from the start.
+
+    An interrupt (Ctrl-C, SIGTERM) ends the step that is being done, saves, and returns; so does the end of ``minutes``.
+
+    Args:
+        facts: what the weights depend on (configuration), as JSON takes it; a checkpoint of other facts is refused.
+
+    Raises:
+        OptionError: a batch that the processes cannot share, or a checkpoint of other facts.
+        PortraitError: the loss is not finite, or nothing can be written.
+    """
+    run = _Run(task, optim, log, folder, facts)
+    yield from run.notices
+    ends = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
+    with _interrupts() as interrupted, run.writer() as board:
+        began, first, sums, counted = time.monotonic(), run.step, dict[str, float](), 0
+        while run.step < optim.steps:
+            for name, value in run.advance().items():
+                sums[name] = sums.get(name, 0.0) + value
+            counted += 1
+            # Every process must decide alike, or one waits for the others for ever.
+            stop = run.any_process(interrupted.is_set() or time.monotonic() > ends)
+            if run.step % log.metrics_every == 0:
+                means = {name: value / counted for name, value in sums.items()} | {"lr": learning_rate(optim, run.step - 1)}
+                sums, counted = {}, 0
+                board(run.step, means, "train")
+                left = (optim.steps - run.step) * (time.monotonic() - began) / (run.step - first)
+                yield TrainingStep(run.step, optim.steps, means, left)
+            if run.step % log.validate_every == 0 or run.step == optim.steps:
+                figures = run.validate()
+                board(run.step, figures, "validation")
+                if figures:
+                    yield TrainingStep(run.step, optim.steps, figures, None)
+            if stop or run.step % log.checkpoint_every == 0 or run.step == optim.steps:
+                run.save()
+            if stop:
+                break
+    return Outcome(run.step, run.step >= optim.steps)
+
+
+class _Run:
+    """The state of a run: the prepared model, its optimiser and average, and the number of steps done."""
+
+    def __init__(self, task: Task, optim: OptimConfig, log: LogConfig, folder: Path, facts: dict[str, Any]) -> None:
+        try:
+            from accelerate import Accelerator
+        except ImportError as error:
+            raise OptionError("Training needs accelerate: pip install 'hunyuanportrait[train]'.") from error
+        self.task, self.optim, self.log, self.folder = task, optim, log, folder
+        self.facts = json.loads(json.dumps(facts))
+        threads = torch.get_num_threads()
+        self.accelerator: Any = Accelerator(mixed_precision=optim.precision)
+        if self.accelerator.num_processes == 1:
+            torch.set_num_threads(threads)  # accelerate counts physical cores, of which virtual machines often report one
+        self.parts = self.accelerator.num_processes * optim.accumulate
+        if optim.batch % self.parts:
+            raise OptionError(
+                f"optim.batch is {optim.batch}; {self.accelerator.num_processes} processes with accumulate={optim.accumulate} "
+                f"need a multiple of {self.parts}."
+            )
+        make_folder(folder)
+        if self.accelerator.num_processes > 1 and self.accelerator.device.type != "cpu":
+            task.model = nn.SyncBatchNorm.convert_sync_batchnorm(task.model)  # the adapters' norms see the whole batch
+        self.model: nn.Module = self.accelerator.prepare_model(task.model)
+        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
+        adamw = torch.optim.AdamW(self.parameters, lr=optim.lr, betas=(optim.betas[0], optim.betas[1]), weight_decay=optim.weight_decay)
+        self.optimizer: Any = self.accelerator.prepare_optimizer(adamw)
+        self.ema = Ema(self.model.parameters(), optim.ema) if optim.ema else None
+        self.step = 0
+        self.notices: list[Notice] = []
+        if find_spec("tensorboard") is None:
+            self.notices.append(Notice("tensorboard is not installed; figures go to metrics.jsonl alone."))
+        self._resume()
+
+    def advance(self) -> dict[str, float]:
+        """One optimiser step; its metrics, averaged over all processes."""
+        share = self.optim.batch // self.parts
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.optim, self.step)
+        sums: dict[str, Tensor] = {}
+        for micro in range(self.optim.accumulate):
+            first = (micro * self.accelerator.num_processes + self.accelerator.process_index) * share
+            batch = self.task.batch(self.step, range(first, first + share))
+            batch = {name: value.to(self.accelerator.device) for name, value in batch.items()}
+            wait = self.accelerator.no_sync(self.model) if micro < self.optim.accumulate - 1 else nullcontext()
+            with wait, self.accelerator.autocast(), _attention(self.accelerator.device):
+                metrics = self.model(**batch)
+                self.accelerator.backward(metrics["loss"] / self.optim.accumulate)
+            for name, value in metrics.items():
+                sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value.detach().float() / self.optim.accumulate
+        norm = self.accelerator.clip_grad_norm_(self.parameters, self.optim.grad_norm)
+        means = {name: float(self.accelerator.reduce(value, "mean")) for name, value in sums.items()}
+        if not np.isfinite(means["loss"]):
+            raise PortraitError(
+                f"The loss is {means['loss']} at step {self.step + 1}. Lower optim.lr (now {self.optim.lr:g}) or use precision: no; "
+                f"the checkpoints in {self.folder} are from before."
+            )
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if self.ema is not None:
+            self.ema.update(self.model.parameters(), self.step)
+        self.step += 1
+        return means | {"grad_norm": float(norm) if norm is not None else float("nan")}
+
+    def any_process(self, flag: bool) -> bool:
+        """Whether ``flag`` is set in any process."""
+        if self.accelerator.num_processes == 1:
+            return flag
+        return bool(self.accelerator.reduce(torch.tensor(float(flag), device=self.accelerator.device), "sum") > 0)
+
+    def validate(self) -> dict[str, float]:
+        """The task's figures with the averaged weights; one process draws, the others wait."""
+        with self.averaged():
+            figures = self.task.validate(self.step, self.folder) if self.accelerator.is_main_process else {}
+        self.accelerator.wait_for_everyone()
+        return figures
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The averaged weights in the model's place, in evaluation mode."""
+        self.model.eval()
+        with self.ema.applied(self.model.parameters()) if self.ema is not None else nullcontext():
+            yield
+        self.model.train()
+
+    def save(self) -> None:
+        """A checkpoint, written beside its place and renamed; then the averaged weights for inference."""
+        place = self.folder / "checkpoints" / f"step-{self.step:08d}"
+        partial = place.with_name(f".{place.name}.part")
+        if self.accelerator.is_main_process:
+            shutil.rmtree(partial, ignore_errors=True)
+            make_folder(partial)
+        self.accelerator.wait_for_everyone()
+        try:
+            self.accelerator.save_state(str(partial))
+            if self.ema is not None:
+                torch.save(self.ema.state(), partial / f"ema-{self.accelerator.process_index}.pt")
+        except OSError as error:
+            raise PortraitError(f"The checkpoint {place} cannot be written ({error}). Free some space; earlier ones are whole.") from error
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            state = {"step": self.step, "facts": self.facts, "processes": self.accelerator.num_processes}
+            (partial / STATE).write_text(json.dumps(state), encoding="utf-8")
+            shutil.rmtree(place, ignore_errors=True)
+            os.replace(partial, place)
+            for old in checkpoints(self.folder)[: -self.log.keep]:
+                shutil.rmtree(old)
+        with self.averaged():
+            state_dict = self.accelerator.get_state_dict(self.model)
+            if self.accelerator.is_main_process:
+                self.task.export(state_dict)
+        self.accelerator.wait_for_everyone()
+
+    def _resume(self) -> None:
+        for place in reversed(checkpoints(self.folder)):
+            state = json.loads((place / STATE).read_text(encoding="utf-8"))
+            changed = _differences(state["facts"], self.facts)
+            if changed:
+                raise OptionError(
+                    f"{place} was trained with other settings: {changed[0]}. Restore them, or train in another folder than {self.folder}."
+                )
+            if state["processes"] != self.accelerator.num_processes and self.accelerator.distributed_type == "FSDP":
+                raise OptionError(f"{place} was saved by {state['processes']} processes; resume with as many.")
+            self.accelerator.load_state(str(place))
+            if self.ema is not None:
+                rank = self.accelerator.process_index
+                average = place / f"ema-{rank}.pt"
+                average = average if average.is_file() else place / "ema-0.pt"
+                self.ema.load(torch.load(average, map_location="cpu", weights_only=True))
+            self.step = state["step"]
+            self.notices.append(Notice(f"Going on from {place}."))
+            return
+
+    @contextmanager
+    def writer(self) -> Iterator[Any]:
+        """A function that writes scalars to TensorBoard and to ``metrics.jsonl``; silent in all processes but the first."""
+        if not self.accelerator.is_main_process:
+            yield lambda *_: None
+            return
+        board: Any = None
+        if find_spec("tensorboard") is not None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.step + 1)
+        lines = (self.folder / "metrics.jsonl").open("a", encoding="utf-8")
+
+        def write(step: int, values: dict[str, float], kind: str) -> None:
+            for name, value in values.items() if board is not None else ():
+                board.add_scalar(f"{kind}/{name}", value, step)
+            if values:
+                lines.write(json.dumps({"step": step, "kind": kind, "time": round(time.time(), 1), **values}) + "\n")
+                lines.flush()
+
+        try:
+            yield write
+        finally:
+            lines.close()
+            if board is not None:
+                board.close()
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The whole checkpoints in ``folder``, oldest first."""
+    return sorted(place for place in (folder / "checkpoints").glob("step-*") if (place / STATE).is_file())
+
+
+def _differences(old: Any, new: Any, name: str = "") -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = sorted(set(old) | set(new))
+        return [text for key in keys for text in _differences(old.get(key), new.get(key), f"{name}.{key}".lstrip("."))]
+    return [] if old == new else [f"{name} was {old!r}, is {new!r}"]
+
+
+def _attention(device: torch.device) -> Any:
+    """torch's plain attention on a CPU: the backward of its fused one is several times slower there on short sequences."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
+
+
+@contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """An event that SIGINT or SIGTERM sets; a second one interrupts at once."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event  # signals reach the main thread alone
+        return
+    old = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def handle(number: int, frame: Any) -> None:
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
+    for number in old:
+        signal.signal(number, handle)
+    try:
+        yield event
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)

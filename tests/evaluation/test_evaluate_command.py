@@ -1,0 +1,99 @@
+"""`hp-portrait evaluate` from a weights folder to a report."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from hp_core.cli import app
+from hp_core.errors import OptionError, PortraitError
+from hp_core.evaluation import demo
+from hp_core.evaluation.demo import evaluate_demo
+from hp_core.progress import result
+
+pytest.importorskip("skimage", reason="the extra evaluation is not installed")
+QUICK = ("--device", "cpu", "--pairs", "2", "--frames", "3", "--steps", "1")
+
+
+def evaluate(*arguments: object) -> Any:
+    done = CliRunner().invoke(app, ["evaluate", *map(str, arguments)], env={"COLUMNS": "200"})
+    assert done.exit_code == 0, done.output
+    return done
+
+
+@pytest.mark.slow
+def test_untrained_weights_are_judged_from_end_to_end(demo_weights: Path, tmp_path: Path) -> None:
+    facts = json.loads(evaluate("--weights", demo_weights, *QUICK, "--json", "-o", tmp_path / "report").stdout)
+    assert list(facts["systems"]) == ["still", "warp", "model", "vae", "truth"]
+    assert {name: facts["settings"][name] for name in ("pairs", "frames", "size", "steps", "trained", "identity")} == {
+        "pairs": 2, "frames": 3, "size": 128, "steps": 1, "trained": False, "identity": "none",
+    }  # fmt: skip
+    psnr = {name: system["scores"]["psnr"]["mean"] for name, system in facts["systems"].items()}
+    assert psnr["model"] < psnr["still"] < psnr["warp"] < psnr["truth"] == 100
+    stored = json.loads((tmp_path / "report/report.json").read_text(encoding="utf-8"))
+    assert {name: stored[name] for name in ("settings", "systems")} == facts
+    assert [(row["pair"], row["system"]) for row in stored["rows"]][:6] == [*((0, name) for name in facts["systems"]), (1, "still")]
+    pictures = {path.name for path in (tmp_path / "report/strips").iterdir()}
+    assert pictures == {f"{name}-{rank}.png" for name in ("still", "warp", "model", "vae") for rank in ("best", "median", "worst")}
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
+
+
+def test_without_weights_the_baselines_are_judged_in_a_table(tmp_path: Path) -> None:
+    out = evaluate("--pairs", 1, "--frames", 3).stdout
+    assert "1 held-out pairs, 3 frames each" in out
+    assert "PSNR, face (dB)" in out
+    assert "model" not in out
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_model_sees_pixels_alone_and_the_seed_decides(demo_weights: Path) -> None:
+    from hp_core.evaluation.animators import PipelineAnimator
+
+    case = next(demo.demo_cases(1, 3, 128))
+    animator = result(PipelineAnimator.load(demo_weights, steps=1, device="cpu"))
+    animator.sampling = replace(animator.sampling, pad_frames=0)
+    try:
+        answers = [animator(case.portrait, case.driving, seed).frames for seed in (1, 1, 2)]
+    finally:
+        animator.close()
+    assert (answers[0].shape, answers[0].dtype) == (case.driving.shape, np.uint8)
+    assert np.array_equal(answers[0], answers[1])
+    assert not np.array_equal(answers[0], answers[2])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"pairs": 0}, "pairs is 0"),
+        ({"frames": 2}, "frames is 2; it must be at least 3"),
+        ({"steps": 4}, "no weights are named"),
+        ({"device": "cpu"}, "no weights are named"),
+    ],
+)
+def test_impossible_requests_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        next(evaluate_demo(**options))
+
+
+def test_a_report_needs_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("here first")
+    with pytest.raises(PortraitError, match="is a file; name another"):
+        next(evaluate_demo(report=tmp_path / "file"))
+
+
+def test_an_absent_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(PortraitError, match=r"scikit-image.*pip install 'hunyuanportrait\[evaluation\]'"):
+        next(evaluate_demo())
+
+
+def test_every_option_has_help() -> None:
+    group: Any = typer.main.get_command(app)
+    assert all(parameter.help for parameter in group.commands["evaluate"].params)

@@ -1,0 +1,243 @@
+"""The paper's stage: what is trained and what is not, guidance's three states, the overfit of one clip, the full-size build."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hp_core.config import PortraitConfig
+from hp_core.pose.draw import LIMBS, draw_body
+from hp_core.training.animation import TRAINED, AnimationLoss, AnimationTask, choose_trainable, window_frames
+from hp_core.training.initialise import still_time
+from hp_core.training.settings import AnimationTraining, OptimConfig, read_settings
+from hp_core.training.store import Store
+from hp_core.unet.model import set_spatial_only
+from hp_core.weights.load import build_module
+
+from . import tiny
+
+SETTINGS = AnimationTraining(
+    data=tiny.DATA, optim=OptimConfig(batch=4), frames=3, stride=2, freeze_vit=False, features=1.0, drop_motion=0.25, drop_all=0.25
+)
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Store]:
+    folder, model = tmp_path_factory.mktemp("features"), tiny.config()
+    modules = tiny.networks(model)
+    return tiny.features(model, modules, folder / "a"), tiny.features(model, modules, folder / "b", first=900_000)
+
+
+def make(stores: tuple[Store, Store], settings: AnimationTraining = SETTINGS, exported: dict[str, Any] | None = None) -> AnimationTask:
+    model = tiny.config()
+    keep = exported if exported is not None else {}
+    return AnimationTask(tiny.trained(tiny.networks(model)), settings, model, *stores, keep.__setitem__)
+
+
+@torch.no_grad()
+def stir(module: nn.Module) -> None:
+    """Give layers that begin as zero something to say."""
+    for parameter in module.parameters():
+        if not parameter.any():
+            parameter.normal_(0, 0.05, generator=torch.Generator().manual_seed(parameter.numel()))
+
+
+def gradients(task: AnimationTask, steps: int = 2) -> dict[str, Tensor | None]:
+    stir(task.loss)
+    for step in range(steps):
+        task.model(**task.batch(step, range(4)))["loss"].backward()
+    return {name: parameter.grad for name, parameter in task.loss.named_parameters()}
+
+
+LEADS_NOWHERE = re.compile(r"mask_token|adapter\.(branch\d|cross_attn\.image_proj)")  # in the released adapters
+
+
+def test_every_trained_tensor_gets_a_gradient_and_no_other(stores: tuple[Store, Store]) -> None:
+    task = make(stores)
+    for name, gradient in gradients(task, 4).items():
+        if LEADS_NOWHERE.search(name):
+            assert gradient is None, name
+        else:
+            assert gradient is not None, name
+            assert gradient.any(), name
+
+
+def test_frozen_dinov2_trains_its_adapters_alone(stores: tuple[Store, Store]) -> None:
+    task = make(stores, replace(SETTINGS, freeze_vit=True))
+    trained = {name for name, gradient in gradients(task).items() if gradient is not None}
+    assert {name for name in trained if name.startswith("dino.")} == {
+        name for name, _ in task.loss.named_parameters() if "adapter" in name and not LEADS_NOWHERE.search(name)
+    }
+    assert {name.split(".")[0] for name in trained} == set(TRAINED)
+
+
+def test_single_frames_leave_the_temporal_layers_alone(stores: tuple[Store, Store]) -> None:
+    task = make(stores, replace(SETTINGS, frames=1, spatial_only=True))
+    trained = [name for name, gradient in gradients(task).items() if gradient is not None and name.startswith("unet.")]
+    assert trained
+    assert not [name for name in trained if "temporal" in name or "time_mixer" in name or "time_pos_embed" in name]
+
+
+def test_temporal_layers_begin_as_the_identity() -> None:
+    torch.manual_seed(0)
+    unet: Any = build_module("unet", tiny.config()).eval()
+    inputs = {
+        "sample": torch.randn(2, 3, 64, 8, 8),
+        "timestep": torch.tensor([0.1, 0.9]),
+        "appearance": torch.randn(2, 1, 8, 32),
+        "motion": torch.randn(2, 3, 4, 32),
+        "added_time_ids": torch.zeros(2, 3),
+    }
+    with torch.no_grad():
+        set_spatial_only(unet, True)
+        still = unet(**inputs)
+        set_spatial_only(unet, False)
+        assert not torch.allclose(unet(**inputs), still, atol=1e-3)
+        still_time(unet)
+        assert torch.allclose(unet(**inputs), still, atol=1e-5)
+
+
+def test_dropped_conditions_are_the_branches_of_guidance(stores: tuple[Store, Store]) -> None:
+    """What training drops is what `branch_velocities` leaves out."""
+    task = make(stores)
+    stir(task.loss)
+    task.loss.eval()
+    seen: list[dict[str, Any]] = []
+    unet: Any = task.loss.unet
+    unet.register_forward_pre_hook(lambda module, args, kwargs: seen.append(kwargs | {"sample": args[0]}), with_kwargs=True)
+    batch = task.batch(0, range(4))
+    batch |= {"keep_appearance": torch.tensor([1.0, 1.0, 0.0, 1.0]), "keep_motion": torch.tensor([1.0, 0.0, 0.0, 1.0])}
+    with torch.no_grad():
+        task.model(**batch)
+        (given,) = seen
+        times, ids = 0.25 * batch["sigma"].log(), given["added_time_ids"]
+        v = unet(given["sample"], times, **{name: given[name] for name in ("appearance", "motion", "added_time_ids", "pose")})
+
+        def branch(row: slice, appearance: Tensor | None) -> Tensor:
+            pose = given["pose"][row]
+            return unet(given["sample"][row], times[row], appearance=appearance, motion=None, added_time_ids=ids[row], pose=pose)
+
+        middle, first = branch(slice(1, 2), given["appearance"][1:2]), branch(slice(2, 3), None)
+    assert torch.allclose(v[1:2], middle, atol=1e-5)
+    assert torch.allclose(v[2:3], first, atol=1e-5)
+    assert not given["sample"][2, :, 32:].any(), "the reference latent is dropped too"
+    assert given["sample"][1, :, 32:].any()
+
+
+def test_a_batch_depends_on_the_step_alone_and_is_shared_out(stores: tuple[Store, Store]) -> None:
+    task = make(stores)
+    whole, again, other = task.batch(3, range(4)), task.batch(3, range(4)), task.batch(4, range(4))
+    parts = [task.batch(3, range(2)), task.batch(3, range(2, 4))]
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+    assert not torch.equal(whole["noise"], other["noise"])
+    for name in set(whole) - {"poses", "pose_row"}:
+        assert torch.equal(whole[name], torch.cat([part[name] for part in parts])), name
+    maps = [part["poses"][part["pose_row"]] for part in (whole, *parts)]
+    assert torch.equal(maps[0], torch.cat(maps[1:]))
+
+
+def test_states_come_in_their_shares(stores: tuple[Store, Store]) -> None:
+    task = make(stores, replace(SETTINGS, optim=OptimConfig(batch=400), frames=1))
+    batch = task.batch(0, range(400))
+    assert float(batch["keep_appearance"].mean()) == pytest.approx(0.75, abs=0.06)
+    assert float(batch["keep_motion"].mean()) == pytest.approx(0.5, abs=0.08)
+    assert ((batch["keep_motion"] == 0) | (batch["keep_appearance"] == 1)).all(), "motion is never kept without appearance"
+
+
+def test_shared_noise_is_one_for_all_frames(stores: tuple[Store, Store]) -> None:
+    noise = make(stores, replace(SETTINGS, shared_noise=True)).batch(0, range(4))["noise"]
+    assert torch.equal(noise[:, 0], noise[:, 2])
+    assert not torch.equal(noise[0], noise[1])
+
+
+def test_windows_fit_their_clip() -> None:
+    rng = np.random.default_rng(0)
+    for length, frames, stride in ((10, 4, 3), (10, 10, 5), (3, 5, 2), (7, 1, 4)):
+        for _ in range(40):
+            rows = window_frames(length, frames, stride, rng)
+            assert rows.shape == (frames,)
+            assert 0 <= rows.min() <= rows.max() < length
+            steps = set(np.diff(rows))
+            assert len(steps) <= 1 or length < frames
+            assert max(steps, default=0) <= stride
+
+
+def test_skeletons_lose_the_edges_they_are_told_to() -> None:
+    points = np.zeros((18, 3), np.float32)
+    points[:, :2], points[:, 2] = np.random.default_rng(0).uniform(10, 54, (18, 2)), 1
+    whole = draw_body(points, 64)
+    none = draw_body(points, 64, kept=np.zeros(len(LIMBS), bool))
+    one = draw_body(points, 64, kept=np.arange(len(LIMBS)) == 0)
+    assert whole.any()
+    assert not none.any()
+    assert 0 < (one.any(-1)).sum() < (whole.any(-1)).sum()
+    points[:, 2] = 0.1
+    assert not draw_body(points, 64).any(), "points that nobody saw are not drawn"
+
+
+def test_validation_writes_a_video_and_export_every_module(stores: tuple[Store, Store], tmp_path: Path) -> None:
+    exported: dict[str, Any] = {}
+    task = make(stores, replace(SETTINGS, validation_steps=2), exported)
+    figures = task.validate(0, tmp_path)
+    assert 0 < figures["psnr"] < 40
+    assert (tmp_path / "validation.mp4").stat().st_size > 1000
+    task.export(task.model.state_dict())
+    assert set(exported) == set(TRAINED)
+    for name in TRAINED:
+        assert set(exported[name]) == set(build_module(name, tiny.config()).state_dict())
+
+
+def test_released_is_built_at_full_size() -> None:
+    """Every network of the stage on the meta device: 2 G parameters without memory."""
+    model, settings = PortraitConfig.released(), read_settings("released").animation
+    with torch.device("meta"):
+        loss = AnimationLoss({name: build_module(name, model) for name in TRAINED}, settings, model)
+    choose_trainable(loss, settings)
+    trained = sum(p.numel() for p in loss.parameters() if p.requires_grad)
+    frozen = {name for name, p in loss.dino.named_parameters() if not p.requires_grad}
+    assert 1.6e9 < trained < 2.2e9
+    assert {"patch_embed.proj.weight", "blocks.0.attn.qkv.weight", "cls_token"} <= frozen
+
+
+def test_released_takes_a_step_at_a_reduced_width(stores: tuple[Store, Store]) -> None:
+    """The released preset's own choices (zero translation, its head input, four latents) with narrow layers."""
+    del stores
+    small, model = tiny.config(), PortraitConfig.released()
+    model = replace(
+        model,
+        face=small.face,
+        motion=replace(small.motion, head_input="released", translation="released"),
+        appearance=small.appearance,
+        unet=model.unet | {key: small.unet[key] for key in small.unet if key not in ("in_channels", "out_channels")},
+    )
+    settings = replace(read_settings("released").animation, frames=3)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        loss = AnimationLoss({name: build_module(name, model) for name in TRAINED}, settings, model)
+    choose_trainable(loss, settings)
+    before = {name: p.detach().clone() for name, p in loss.named_parameters()}
+    optimizer = torch.optim.AdamW([p for p in loss.parameters() if p.requires_grad], lr=1e-3)
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    value = loss(
+        latents=normal(2, 3, 4, 8, 8), noise=normal(2, 3, 4, 8, 8), sigma=torch.tensor([0.5, 9.0]), reference=normal(2, 4, 8, 8),
+        vit=normal(2, 3, 56, 56), id_embedding=normal(2, 512), feature=normal(2, 3, 32), rotation=normal(2, 3, 3),
+        translation=normal(2, 3, 3), expression_level=torch.tensor([3, 90]), head_level=torch.tensor([0, 127]),
+        keep_appearance=torch.ones(2), keep_motion=torch.ones(2), poses=torch.rand(2, 3, 64, 64, generator=generator),
+        pose_row=torch.tensor([0, 1, 0, 1, 0, 1]), weight=torch.ones(2, 3, 1, 8, 8),
+    )["loss"]  # fmt: skip
+    value.backward()
+    optimizer.step()
+    moved = {name for name, p in loss.named_parameters() if not torch.equal(p, before[name])}
+    assert {name.split(".")[0] for name in moved} == set(TRAINED)
+    assert not [name for name in moved if name.startswith("dino.") and "adapter" not in name]

@@ -1,0 +1,179 @@
+"""The loop: a run that was stopped goes on as if it had not been, and several processes follow the curve of one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hp_core.errors import OptionError, PortraitError
+from hp_core.progress import Notice, TrainingStep, result
+from hp_core.training.settings import LogConfig, OptimConfig
+from hp_core.training.trainer import checkpoints, learning_rate, step_generator, train
+
+LOG = LogConfig(metrics_every=1, checkpoint_every=100, validate_every=100)
+
+
+class Fit(nn.Module):
+    """Mean squared error of a small network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.Sequential(nn.Linear(4, 16), nn.SiLU(), nn.Linear(16, 2))
+
+    def forward(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        return {"loss": (self.net(x) - y).square().mean()}
+
+
+class FitTask:
+    """Fits a linear map; ``hooks`` run before the batch of their step."""
+
+    def __init__(self, hooks: dict[int, Any] | None = None) -> None:
+        self.model: nn.Module = Fit()
+        self.hooks, self.exported, self.validated = hooks or {}, [], []
+
+    def batch(self, step: int, rows: range) -> dict[str, Tensor]:
+        if step in self.hooks:
+            self.hooks[step]()
+        x = torch.randn(8, 4, generator=step_generator(1, step))[rows.start : rows.stop]
+        return {"x": x, "y": x[:, :2] * 2 - x[:, 2:]}
+
+    def validate(self, step: int, folder: Path) -> dict[str, float]:
+        self.validated.append((step, self.model.training))
+        return {"weight": float(next(self.model.parameters()).detach().sum())}
+
+    def export(self, state: dict[str, Tensor]) -> None:
+        self.exported.append({name: value.clone() for name, value in state.items()})
+
+
+def optim(**changes: Any) -> OptimConfig:
+    settings = {"steps": 12, "batch": 8, "lr": 1e-2, "warmup": 3, "decay": "cosine", "ema": 0.9, "grad_norm": 1.0}
+    return OptimConfig(**{**settings, **changes})  # type: ignore[arg-type]
+
+
+def run(
+    folder: Path, task: FitTask | None = None, *, log: LogConfig = LOG, facts: Any = None, **changes: Any
+) -> tuple[list[float], FitTask]:
+    """Loss of every step taken."""
+    task = task or FitTask()
+    events = list(train(task, optim(**changes), log, folder, facts=facts or {"a": 1}))
+    return [event.metrics["loss"] for event in events if isinstance(event, TrainingStep) and "loss" in event.metrics], task
+
+
+def test_it_learns_and_exports_the_average(tmp_path: Path) -> None:
+    losses, task = run(tmp_path, steps=150)
+    assert losses[-1] < losses[0] / 5
+    last = task.model.state_dict()
+    assert any(not torch.equal(last[name], value) for name, value in task.exported[-1].items()), "the average is exported, not the weights"
+    assert task.validated == [(100, False), (150, False)]
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if line["kind"] == "train"] == list(range(1, 151))
+    assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
+    whole, one = run(tmp_path / "whole")
+    stop = {5: lambda: os.kill(os.getpid(), signal.SIGINT)}
+    first, _ = run(tmp_path / "parts", FitTask(stop))
+    rest, two = run(tmp_path / "parts")
+    assert len(first) == 6, "the step that was being done is finished"
+    assert first + rest == whole
+    for name, value in one.exported[-1].items():
+        assert torch.equal(value, two.exported[-1][name])
+
+
+def test_interrupting_says_that_it_is_not_finished(tmp_path: Path) -> None:
+    outcome = result(train(FitTask({2: lambda: os.kill(os.getpid(), signal.SIGTERM)}), optim(), LOG, tmp_path, facts={}))
+    assert (outcome.step, outcome.finished) == (3, False)
+    events = list(train(FitTask(), optim(), LOG, tmp_path, facts={}))
+    assert any(isinstance(event, Notice) and "step-00000003" in event.text for event in events)
+
+
+def test_accumulated_parts_give_the_step_of_the_whole_batch(tmp_path: Path) -> None:
+    whole, _ = run(tmp_path / "one", grad_norm=1e9)
+    parts, _ = run(tmp_path / "four", accumulate=4, grad_norm=1e9)
+    np.testing.assert_allclose(parts, whole, rtol=1e-5)
+
+
+def test_only_the_newest_checkpoints_are_kept(tmp_path: Path) -> None:
+    run(tmp_path, log=LogConfig(metrics_every=5, checkpoint_every=2, validate_every=50, keep=3))
+    assert [place.name for place in checkpoints(tmp_path)] == ["step-00000008", "step-00000010", "step-00000012"]
+
+
+def test_a_checkpoint_that_was_being_written_is_ignored(tmp_path: Path) -> None:
+    run(tmp_path, steps=4)
+    (tmp_path / "checkpoints" / ".step-00000099.part").mkdir()
+    (tmp_path / "checkpoints" / "step-00000098").mkdir()
+    assert run(tmp_path, steps=4)[0] == []
+
+
+def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
+    run(tmp_path, facts={"optim": {"lr": 1}})
+    with pytest.raises(OptionError, match=r"optim.lr was 1, is 2. Restore them, or train in another folder"):
+        run(tmp_path, facts={"optim": {"lr": 2}})
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="need a multiple of 3"):
+        run(tmp_path, accumulate=3)
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched(tmp_path: Path) -> None:
+    task = FitTask()
+    good = task.batch
+
+    def batch(step: int, rows: range) -> dict[str, Tensor]:
+        return {name: value * (float("nan") if step == 4 else 1) for name, value in good(step, rows).items()}
+
+    task.batch = batch  # type: ignore[method-assign]
+    with pytest.raises(PortraitError, match="loss is nan at step 5"):
+        run(tmp_path, task)
+    assert all(torch.isfinite(p).all() for p in task.model.parameters())
+
+
+def test_the_rate_rises_then_falls() -> None:
+    settings = optim(steps=103, warmup=3, lr=1.0, final_lr=0.1)
+    rates = [learning_rate(settings, step) for step in range(103)]
+    assert rates[:3] == pytest.approx([1 / 3, 2 / 3, 1])
+    assert rates[3] == pytest.approx(1)
+    assert rates[53] == pytest.approx(0.55)
+    assert rates[-1] == pytest.approx(0.1, abs=0.001)
+    assert learning_rate(optim(decay="constant", warmup=0, lr=0.5), 10**6) == 0.5
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from tests.training.test_trainer import run
+losses, task = run(Path(sys.argv[1]), steps=int(sys.argv[2]), grad_norm=0.5)
+import os
+if os.environ.get("RANK", "0") == "0":
+    print("LOSSES", losses)
+"""
+
+
+def launched(folder: Path, processes: int, steps: int, *options: str) -> list[float]:
+    """The curve of a run under `accelerate launch` with several CPU processes."""
+    script = folder / "script.py"
+    script.write_text(SCRIPT, encoding="utf-8")
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", str(processes), *options, str(script)]
+    done = subprocess.run([*command, str(folder / "run"), str(steps)], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [float(x) for x in done.stdout.split("LOSSES [")[1].split("]")[0].split(",")]
+
+
+@pytest.mark.slow
+def test_two_processes_follow_the_curve_of_one(tmp_path: Path) -> None:
+    one, _ = run(tmp_path / "one", grad_norm=0.5)
+    np.testing.assert_allclose(launched(tmp_path, 2, 12, "--cpu"), one, rtol=1e-4)
