@@ -19,18 +19,19 @@ from hp_core.training.store import Store
 from hp_core.training.trainer import step_seed
 
 EMBEDDING = 512
+HALVINGS = 6
 
 
 class IdentityNet(nn.Module):
-    """Five halving convolutions, then one linear layer over the whole map."""
+    """Halving convolutions, then one linear layer over the whole map."""
 
     def __init__(self, *, width: int) -> None:
         super().__init__()
-        channels = [3] + [min(width << i, 8 * width) for i in range(5)]
+        channels = [3] + [min(width << i, 8 * width) for i in range(HALVINGS)]
         self.layers = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(channels))
         self.norms = nn.ModuleList(nn.GroupNorm(8, b) for b in channels[1:])
         side = ARCFACE_SIZE
-        for _ in range(5):
+        for _ in range(HALVINGS):
             side = (side + 1) // 2
         self.out = nn.Linear(channels[-1] * side * side, EMBEDDING)
 

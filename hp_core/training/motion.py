@@ -92,10 +92,13 @@ class MotionLoss(nn.Module):
     """The two encoders, the generator and a linear reading of the expression."""
 
     def __init__(
-        self, expression: ExpressionEncoder, head_pose: HeadPoseEncoder, config: MotionTraining, *, feature: int, labels: int
+        self, expression: ExpressionEncoder, head_pose: HeadPoseEncoder, config: MotionTraining, *, feature: int, spread: dict[str, Tensor]
     ) -> None:
         super().__init__()
         self.expression, self.head_pose, self.config = expression, head_pose, config
+        for name, deviation in spread.items():
+            self.register_buffer(f"spread_{name}", deviation, persistent=False)
+        labels = len(spread["expression"]) if "expression" in spread else 0
         self.generator = Generator(width=config.width, motion=feature + 6)
         self.reading = nn.Linear(feature, labels) if labels else None
 
@@ -110,19 +113,20 @@ class MotionLoss(nn.Module):
         heads: Tensor,
         **truth: Tensor,
     ) -> dict[str, Tensor]:
-        """source, target (n, 3, S, S) in -1..1; points (n, 5, 2) of the target; crops and heads (n, 3, M, M) in 0..1; truths, where
-        known: ``rotation`` (n, 3) in degrees, ``translation`` (n, 3), ``expression`` (n, labels)."""
+        """source, target (n, 3, S, S) in -1..1; points (n, 5, 2) of the target; crops and heads (n, 3, M, M) in 0..1, those of the
+        source of each row that is redrawn (`MotionTraining.drawn_stride`) alone. Truths, where known: ``rotation`` (n, 3) in
+        degrees, ``translation`` (n, 3), ``expression`` (n, labels)."""
         driving = self.read(crops, heads)
+        # Squares, in deviations of the truth: a blink is rare, and an absolute error would be least without it.
         metrics = {
-            name: F.smooth_l1_loss(driving[name].float() / unit, truth[name] / unit, beta=0.05)
-            for name, unit in (("rotation", _DEGREES), ("translation", 1.0), ("expression", 1.0))
+            name: ((driving[name].float() - truth[name]) / getattr(self, f"spread_{name}")).square().mean()
+            for name in TRUTHS
             if name in truth and name in driving
         }
         loss = self.config.labels * sum(metrics.values(), source.new_zeros(()))
         if self.config.reconstruction:
-            part = slice(max(round(self.config.drawn * len(source)), 1))
-            source_motion = vector(self.read(source_crops[part], source_heads[part]))
-            drawn = self.generator(source[part], source_motion, vector(driving)[part]).float()
+            part = slice(None, None, self.config.drawn_stride)
+            drawn = self.generator(source[part], vector(self.read(source_crops, source_heads)), vector(driving)[part]).float()
             half = F.avg_pool2d(target[part], 2)
             weight = region_weight(points[part], target.shape[-1], half.shape[-1], face=1.0, features=3.0)
             metrics["drawn"] = ((drawn - half).abs() * weight).mean() / weight.mean()
@@ -158,11 +162,9 @@ class MotionTask:
         export_to: Callable[[str, dict[str, Tensor]], None],
     ) -> None:
         self.config, self.store, self.held_out, self.export_to = config, store, held_out, export_to
-        sample = store.read(0, ("expression",), slice(0, 1))
-        labels = sample["expression"].shape[-1] if "expression" in sample else 0
         feature = expression.resnet50.fc.out_features
         torch.manual_seed(config.optim.seed)
-        self.loss = MotionLoss(expression, head_pose, config, feature=int(feature), labels=labels)
+        self.loss = MotionLoss(expression, head_pose, config, feature=int(feature), spread=spread_of(store))
         self.model: nn.Module = self.loss
 
     def batch(self, step: int, rows: range) -> dict[str, Tensor]:
@@ -171,13 +173,21 @@ class MotionTask:
         count = self.config.optim.batch
         clips, parts, seeds = rng.integers(len(self.store), size=count), rng.random((count, 2)), rng.integers(2**62, size=count)
         items = [self._pair(self.store, int(clips[row]), parts[row]) for row in rows]
-        crops, heads = [], []
-        for row, item in zip(rows, items, strict=True):
-            own = np.random.default_rng(int(seeds[row]))
-            crop = colour_jitter(to_batch(item["motion_crops"]), self.config.jitter, own)
-            crops.append(crop_jitter(crop, shift=self.config.shift, stretch=2 * self.config.shift, rng=own))
-            heads.append(colour_jitter(to_batch(item["head_crops"]), self.config.jitter, own))
-        return _collated(items, torch.stack(crops), torch.stack(heads))
+        batch = _collated(items, self.config.drawn_stride)
+        for name in ("source_crops", "crops", "source_heads", "heads"):
+            # Of its own for each process, so that no row depends on how many there are.
+            own = [np.random.default_rng([int(seed), len(name)]) for seed in seeds[rows.start : rows.stop]]
+            own = own[:: self.config.drawn_stride] if name.startswith("source") else own
+            looks = [self._jittered(image[None], name, rng) for image, rng in zip(batch[name], own, strict=True)]
+            batch[name] = torch.cat(looks)
+        return batch
+
+    def _jittered(self, image: Tensor, name: str, rng: np.random.Generator) -> Tensor:
+        """One crop (1, 3, M, M) in other colours; the expression encoder's also elsewhere and in other proportions."""
+        image = colour_jitter(image, self.config.jitter, rng)
+        if name.endswith("heads"):
+            return image  # its place is what the head-pose encoder reads
+        return crop_jitter(image, shift=self.config.shift, stretch=2 * self.config.shift, rng=rng)
 
     @torch.no_grad()
     def validate(self, step: int, folder: Path) -> dict[str, float]:
@@ -187,14 +197,14 @@ class MotionTask:
         device = next(self.loss.parameters()).device
         parts = np.stack([np.linspace(0, 0.99, 8), np.roll(np.linspace(0, 0.99, 8), 3)], axis=1)
         items = [self._pair(self.held_out, index, part) for index in range(len(self.held_out)) for part in parts]
-        crops, heads = (torch.stack([to_batch(item[name]) for item in items]) for name in ("motion_crops", "head_crops"))
-        batch = {name: value.to(device) for name, value in _collated(items, crops, heads).items()}
-        figures = {name: float(value) for name, value in self.loss(**batch).items()}
+        batch = {name: value.to(device) for name, value in _collated(items, 1).items()}
         driving, source = (self.loss.read(batch[f"{of}crops"], batch[f"{of}heads"]) for of in ("", "source_"))
+        figures = {}
         for name in TRUTHS:
             if name in batch and name in driving:
                 figures |= {f"{name}_{column}": share for column, share in enumerate(explained(driving[name], batch[name]))}
         drawn = self.loss.generator(batch["source"], vector(source), vector(driving))
+        figures["drawn"] = float((drawn - F.avg_pool2d(batch["target"], 2)).abs().mean())
         rows = [F.avg_pool2d(batch["source"], 2), F.avg_pool2d(batch["target"], 2), drawn]
         strip = rearrange(torch.stack([to_uint8(row[::5][:12]) for row in rows]), "r n h w c -> (r h) (n w) c")
         Image.fromarray(strip.numpy()).save(folder / "validation.png")
@@ -210,18 +220,21 @@ class MotionTask:
         return store.read(index, ("frames", "motion_crops", "head_crops", "crop_points", *TRUTHS), frames)
 
 
-def _collated(items: list[dict[str, Tensor]], crops: Tensor, heads: Tensor) -> dict[str, Tensor]:
-    """Frame 0 of each pair is the source, frame 1 the target; crops and heads are (n, 2, 3, M, M)."""
+def spread_of(store: Store) -> dict[str, Tensor]:
+    """Deviation of each truth's columns over the clips, (columns,)."""
+    clips = range(0, len(store), max(len(store) // 100, 1))
+    read = [store.read(index, TRUTHS, slice(None)) for index in clips]
+    return {name: torch.cat([item[name] for item in read]).std(0).clamp(min=1e-3) for name in TRUTHS if all(name in item for item in read)}
+
+
+def _collated(items: list[dict[str, Tensor]], stride: int) -> dict[str, Tensor]:
+    """Frame 0 of each pair is the source, frame 1 the target; crops are (n, 3, M, M) in 0..1, of the source those of every
+    ``stride``-th pair."""
     frames = torch.stack([to_unit(item["frames"]) for item in items])
-    batch = {
-        "source": frames[:, 0],
-        "target": frames[:, 1],
-        "points": torch.stack([item["crop_points"][1] for item in items]),
-        "source_crops": crops[:, 0],
-        "source_heads": heads[:, 0],
-        "crops": crops[:, 1],
-        "heads": heads[:, 1],
-    }
+    batch = {"source": frames[:, 0], "target": frames[:, 1], "points": torch.stack([item["crop_points"][1] for item in items])}
+    for name, key in (("crops", "motion_crops"), ("heads", "head_crops")):
+        batch[name] = to_batch(torch.stack([item[key][1] for item in items]))
+        batch[f"source_{name}"] = to_batch(torch.stack([item[key][0] for item in items[::stride]]))
     return batch | {name: torch.stack([item[name][1] for item in items]) for name in TRUTHS if all(name in item for item in items)}
 
 

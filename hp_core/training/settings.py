@@ -152,13 +152,14 @@ class MotionTraining:
     log: LogConfig = field(default_factory=LogConfig)
     width: int = 32  # of the generator that redraws the driving frame
     reconstruction: float = 1.0
-    drawn: float = 1.0  # share of the batch that is redrawn, which costs more than reading the truths off it
+    drawn_stride: int = 1  # every n-th row of the batch is redrawn; that costs more than reading the truths off it
     labels: float = 1.0  # weight of the truths that a clip brings along (head rotation; in a rendered world the expression too)
     jitter: float = 0.4  # strength of the colour jitter, 0..1
     shift: float = 0.06  # of the crops, in crop sides
 
     def __post_init__(self) -> None:
-        for name in ("drawn", "jitter", "shift"):
+        check_range("motion.drawn_stride", self.drawn_stride, 1)
+        for name in ("jitter", "shift"):
             check_range(f"motion.{name}", getattr(self, name), 0, 1)
 
 

@@ -1,0 +1,207 @@
+"""Rendered clips, the stores they are kept in, and what is done to them before a network sees them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from hp_core.config import PortraitConfig
+from hp_core.demo.performance import Performance
+from hp_core.demo.world import TRAINING_SEEDS
+from hp_core.errors import OptionError, PortraitError
+from hp_core.progress import result
+from hp_core.training.augment import colour_jitter, crop_jitter
+from hp_core.training.regions import region_weight
+from hp_core.training.rendered import RenderedSource
+from hp_core.training.run import VALIDATION_SEED
+from hp_core.training.settings import read_settings
+from hp_core.training.store import Store, build_store, pixels
+from hp_core.training.stylize import AnimeGan
+
+from . import tiny
+
+FACE = tiny.config().face
+
+
+def source(**changes: Any) -> RenderedSource:
+    return RenderedSource(replace(tiny.DATA, **changes), FACE)
+
+
+def test_a_clip_is_the_same_every_time_and_its_arrays_fit() -> None:
+    one, again = source()[1], source()[1]
+    assert all(np.array_equal(getattr(one, name), getattr(again, name)) for name in ("frames", "motion_crops", "head_crops", "five_points"))
+    assert one.frames.shape == (7, 64, 64, 3), "six frames after the one at rest"
+    assert one.motion_crops.shape == one.head_crops.shape == (7, 32, 32, 3)
+    assert one.five_points.shape == one.crop_points.shape == (7, 5, 2)
+    assert one.rotation is not None
+    assert one.keypoints is not None
+    assert one.keypoints.shape == (7, 18, 3)
+    assert one.labels["expression"].shape == (7, 8)
+
+
+def test_workers_give_what_one_process_gives() -> None:
+    clips = list(source())
+    assert [clip.key for clip in clips] == ["rendered-0000000", "rendered-0000001", "rendered-0000002"]
+    assert np.array_equal(clips[2].frames, source()[2].frames)
+
+
+def test_motion_crops_show_somebody_else_in_the_share_asked_for() -> None:
+    def own(share: float) -> int:
+        """Clips whose head crops look like their frames; another person's differ widely."""
+        clips = [source(cross_share=share)[index] for index in range(3)]
+        small = [clip.frames.reshape(7, 32, 2, 32, 2, 3).mean(axis=(2, 4)) for clip in clips]
+        return sum(float(np.abs(a - clip.head_crops).mean()) < 10 for a, clip in zip(small, clips, strict=True))
+
+    assert own(0.0) == 3
+    assert own(1.0) < 3
+
+
+def test_styles_change_the_picture_and_leave_the_motion_crops() -> None:
+    plain, styled = source()[0], source(style_share=1.0)[0]
+    assert np.abs(plain.frames.astype(int) - styled.frames).mean() > 3
+    assert np.array_equal(plain.motion_crops, styled.motion_crops)
+    assert np.array_equal(plain.crop_points, styled.crop_points)
+
+
+def test_labels_are_the_performances() -> None:
+    clip = source(rest_frame=False)[2]
+    what = Performance.sample(2, 6, fps=4.0)
+    assert clip.rotation is not None
+    np.testing.assert_array_equal(clip.rotation[:, 0], what.yaw)
+    np.testing.assert_array_equal(clip.labels["expression"][:, 0], what.jaw)
+    np.testing.assert_allclose(clip.labels["translation"][:, 0], what.shift_x * 10, rtol=1e-6)
+
+
+def test_training_and_validation_stay_clear_of_the_held_out_people() -> None:
+    settings = read_settings("demo")
+    for data in (settings.vae.data, settings.motion.data, settings.animation.data):
+        assert data.seed + data.clips <= VALIDATION_SEED
+        assert VALIDATION_SEED + data.seed + data.held_out in TRAINING_SEEDS
+
+
+def build(folder: Path, clips: Any, facts: Any = None) -> Store:
+    return result(build_store(clips, 3, folder, pixels, facts or {"a": 1}))
+
+
+def test_a_store_gives_back_any_rows(tmp_path: Path) -> None:
+    clips = [source()[i] for i in range(3)]
+    store = build(tmp_path, clips)
+    assert (len(store), store.lengths, store.people[1]) == (3, [7, 7, 7], "0000001")
+    item = store.read(1, ("frames", "rotation", "nothing"), np.array([5, 0]))
+    assert set(item) == {"frames", "rotation"}
+    assert np.array_equal(item["frames"].numpy(), clips[1].frames[[5, 0]])
+    assert torch.equal(store.read(1, ("frames",), slice(2, 4))["frames"], torch.from_numpy(clips[1].frames[2:4]))
+
+
+def test_an_interrupted_store_goes_on_and_is_not_used_before(tmp_path: Path) -> None:
+    clips = [source()[i] for i in range(3)]
+    stage = build_store(clips, 3, tmp_path, pixels, {"a": 1})
+    next(stage)
+    next(stage)
+    stage.close()
+    with pytest.raises(PortraitError, match="no finished store"):
+        Store(tmp_path)
+    times = {path: path.stat().st_mtime_ns for path in tmp_path.glob("rendered*")}
+    assert len(times) == 2
+    assert len(build(tmp_path, clips)) == 3
+    assert all(path.stat().st_mtime_ns == time for path, time in times.items())
+
+
+def test_a_store_of_other_settings_is_refused(tmp_path: Path) -> None:
+    build(tmp_path, [source()[0]])
+    with pytest.raises(PortraitError, match="made with other settings or weights"):
+        build(tmp_path, [source()[0]], {"a": 2})
+
+
+def test_a_store_without_clips_is_no_store(tmp_path: Path) -> None:
+    with pytest.raises(PortraitError, match="no clips to train on"):
+        build(tmp_path, [])
+
+
+def test_a_damaged_clip_is_named(tmp_path: Path) -> None:
+    store = build(tmp_path, [source()[0]])
+    (tmp_path / f"{store.keys[0]}.safetensors").write_bytes(b"broken")
+    with pytest.raises(PortraitError, match=r"rendered-0000000.safetensors is damaged"):
+        Store(tmp_path).read(0, ("frames",), slice(None))
+    (tmp_path / "store.json").write_text(json.dumps({"clips": []})[:-3])
+    with pytest.raises(PortraitError, match="no finished store"):
+        Store(tmp_path)
+
+
+def test_colour_jitter_changes_colours_and_nothing_else() -> None:
+    images = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 0.5 + 0.25
+    rng = np.random.default_rng(0)
+    assert torch.allclose(colour_jitter(images, 0.0, rng), images, atol=1e-6)
+    changed = colour_jitter(images, 0.4, rng)
+    assert changed.shape == images.shape
+    assert 0 <= changed.min() <= changed.max() <= 1
+    assert ((changed - images).abs().mean(dim=(1, 2, 3)) > 0.01).all(), "each picture"
+    grey = torch.full((2, 3, 8, 8), 0.5)
+    hueless = colour_jitter(grey, 0.4, rng)
+    assert (hueless.max(dim=1).values - hueless.min(dim=1).values).max() < 1e-5, "grey has no hue to turn"
+
+
+def test_crop_jitter_moves_the_picture() -> None:
+    images = torch.zeros(1, 3, 32, 32)
+    images[:, :, 14:18, 14:18] = 1
+    rng = np.random.default_rng(1)
+    assert torch.allclose(crop_jitter(images, shift=0, stretch=0, rng=rng), images, atol=1e-5)
+    moved = crop_jitter(images, shift=0.2, stretch=0.0, rng=rng)
+    weight = moved[0, 0] / moved[0, 0].sum()
+    centre = torch.stack([(weight.sum(0) * torch.arange(32)).sum(), (weight.sum(1) * torch.arange(32)).sum()])
+    assert 0.5 < float((centre - 15.5).norm()) < 0.2 * 32 * 1.5
+
+
+def test_regions_are_where_the_points_are() -> None:
+    points = torch.tensor([[[24.0, 24], [40, 24], [32, 34], [26, 44], [38, 44]]])
+    weight = region_weight(points, 64, 16, face=1.0, features=2.0)
+    assert weight.shape == (1, 1, 16, 16)
+    eye, mouth, cheek, corner = (float(weight[0, 0, y // 4, x // 4]) for x, y in ((24, 24), (32, 44), (24, 36), (2, 2)))
+    assert eye > 2.5
+    assert mouth > 2.5
+    assert 1.5 < cheek < eye
+    assert corner == pytest.approx(1, abs=0.05)
+    mirrored = region_weight(torch.stack([64 - points[..., 0], points[..., 1]], dim=-1)[:, [1, 0, 2, 4, 3]], 64, 16, face=1.0, features=2.0)
+    assert torch.allclose(mirrored.flip(-1), weight, atol=1e-5)
+
+
+@pytest.fixture
+def anime(tmp_path: Path) -> Path:
+    """A model of AnimeGANv3's interface that inverts colours."""
+    onnx = pytest.importorskip("onnx")
+    helper = onnx.helper
+    shape = [1, None, None, 3]
+    given, drawn = (helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in ("generator_input:0", "out:0"))
+    graph = helper.make_graph([helper.make_node("Neg", ["generator_input:0"], ["out:0"])], "anime", [given], [drawn])
+    path = tmp_path / "AnimeGANv3_test.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(path))
+    return path
+
+
+def test_a_users_stylizer_restyles_frames_of_any_size(anime: Path) -> None:
+    stylizer = AnimeGan(anime)
+    for side in (64, 300):
+        frame = np.full((side, side, 3), (200, 100, 0), np.uint8)
+        assert np.abs(stylizer.restyle(frame).astype(int) - (55, 155, 255)).max() <= 1
+        assert stylizer.restyle(frame).shape == frame.shape
+
+
+def test_a_stylizer_that_is_none_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"There is no stylizer .*AnimeGANv3"):
+        AnimeGan(tmp_path / "absent.onnx")
+    (tmp_path / "broken.onnx").write_bytes(b"no")
+    with pytest.raises(OptionError, match=r"broken.onnx is not an ONNX model"):
+        AnimeGan(tmp_path / "broken.onnx")
+
+
+def test_released_crops_have_the_released_sizes() -> None:
+    face = PortraitConfig.released().face
+    clip = RenderedSource(replace(tiny.DATA, frames=1, rest_frame=False), face)[0]
+    assert clip.frames.shape == (1, 512, 512, 3)
+    assert clip.motion_crops.shape == clip.head_crops.shape == (1, 256, 256, 3)

@@ -1,0 +1,205 @@
+"""The small helpers of the demo weights, the motion encoders, and the weights a run begins with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from hp_core.appearance.identity import ArcFaceOnnx
+from hp_core.config import PortraitConfig
+from hp_core.errors import OptionError, WeightsError
+from hp_core.progress import Notice, Progress, TrainingStep, result
+from hp_core.training.identity import IdentityNet, IdentityTask, export_onnx
+from hp_core.training.motion import MotionTask
+from hp_core.training.patch_encoder import fit_patch_encoder
+from hp_core.training.rendered import RenderedSource
+from hp_core.training.run import run_stage
+from hp_core.training.settings import DataConfig, IdentityTraining, MotionTraining, OptimConfig, TrainConfig, VaeTraining
+from hp_core.training.start import prepare_weights
+from hp_core.training.store import Store, build_store, pixels
+from hp_core.training.vae import VaeTask, to_unit
+from hp_core.weights.load import build_module, load_models, read_state_dict
+from hp_core.weights.tools import save_module
+
+from . import tiny
+
+OPTIM = OptimConfig(batch=4)
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Store]:
+    folder, stores = tmp_path_factory.mktemp("pixels"), []
+    for name, first in (("a", 0), ("b", 900_000)):
+        source = RenderedSource(tiny.DATA, tiny.config().face, first=first)
+        stores.append(result(build_store((source[i] for i in range(3)), 3, folder / name, pixels, {})))
+    return stores[0], stores[1]
+
+
+def unreached(task: Any) -> list[str]:
+    """Tensors that ask for a gradient and get none."""
+    for step in range(2):
+        task.model(**task.batch(step, range(4)))["loss"].backward()
+    return [name for name, p in task.model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
+
+
+@pytest.mark.parametrize("encoder", ["learned", "patches"])
+def test_the_vae_trains_what_it_should(stores: tuple[Store, Store], encoder: str, tmp_path: Path) -> None:
+    vae: Any = build_module("vae", replace(tiny.config(), vae=PortraitConfig.demo().vae))
+    saved: dict[str, Any] = {}
+    task = VaeTask(vae, VaeTraining(optim=OPTIM, encoder=encoder, crop=32, kl=1e-4), *stores, saved.update)
+    missing = unreached(task)
+    assert [name for name in missing if "conv1" not in name and "norm" not in name] == []
+    moved = [name for name, p in vae.named_parameters() if p.requires_grad]
+    assert not [name for name in moved if "temporal" in name or "time_" in name]
+    assert any(name.startswith("encoder.") for name in moved) == (encoder == "learned")
+    assert 0 < task.validate(0, tmp_path)["psnr"] < 40
+    assert (tmp_path / "validation.png").is_file()
+    task.export(task.model.state_dict())
+    assert set(saved) == set(vae.state_dict())
+
+
+def test_the_patch_encoder_is_the_principal_component_analysis_of_patches(stores: tuple[Store, Store]) -> None:
+    """Against numpy's own, on the pictures it was fitted to: a linear map of the latents redraws them as well."""
+    images = to_unit(torch.cat([stores[0].read(i, ("frames",), slice(None))["frames"] for i in range(3)]))
+    vae: Any = build_module("vae", PortraitConfig.demo())
+    deviation = fit_patch_encoder(vae, images)
+    with torch.no_grad():
+        latents = vae.encode(images).latent_dist.mode()
+    assert latents.shape[1:] == (32, 8, 8)
+    assert float(latents.var(dim=(0, 2, 3)).mean()) == pytest.approx(1, rel=0.2)
+    assert torch.allclose(latents.std(dim=(0, 2, 3)), deviation, rtol=0.1)
+
+    def error(features: np.ndarray, patches: np.ndarray) -> float:
+        design = np.concatenate([features, np.ones((len(features), 1))], axis=1)
+        return float(np.square(design @ np.linalg.lstsq(design, patches, rcond=None)[0] - patches).mean())
+
+    patches = torch.nn.functional.unfold(images, 8, stride=8).transpose(1, 2).reshape(-1, 192).double().numpy()
+    centred = patches - patches.mean(0)
+    best = np.linalg.svd(centred, full_matrices=False)[1][32:]
+    assert error(latents.permute(0, 2, 3, 1).reshape(-1, 32).double().numpy(), patches) < 1.15 * float(np.square(best).sum() / patches.size)
+
+
+def test_a_vae_of_another_build_cannot_be_fitted() -> None:
+    vae: Any = build_module("vae", replace(tiny.config(), vae=tiny.config().vae))
+    with pytest.raises(OptionError, match="needs four blocks, the last with 128 channels"):
+        fit_patch_encoder(vae, torch.zeros(1, 3, 64, 64))
+
+
+def test_the_identity_encoder_learns_and_has_arcfaces_interface(stores: tuple[Store, Store], tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    task = IdentityTask(IdentityTraining(optim=replace(OPTIM, batch=12), width=8), *stores, tmp_path / "arcface" / "arcface.onnx")
+    optimizer = torch.optim.AdamW(task.model.parameters(), lr=3e-3)
+    losses = []
+    for step in range(40):
+        optimizer.zero_grad()
+        loss = task.model(**task.batch(step, range(12)))["loss"]
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert np.mean(losses[-5:]) < np.mean(losses[:5]) / 3
+    assert set(task.validate(0, tmp_path)) == {"same", "other", "nearer"}
+    task.export(task.model.state_dict())
+    face = np.random.default_rng(0).random((112, 112, 3), np.float32)
+    with torch.no_grad():
+        expected = torch.nn.functional.normalize(task.net.eval()(torch.from_numpy(face).permute(2, 0, 1)[None]))[0].numpy()
+    np.testing.assert_allclose(ArcFaceOnnx(tmp_path / "arcface" / "arcface.onnx").embed(face), expected, atol=1e-5)
+
+
+def test_one_person_is_not_enough_for_an_identity(tmp_path: Path) -> None:
+    source = RenderedSource(tiny.DATA, tiny.config().face)
+    store = result(build_store([source[0]], 1, tmp_path, pixels, {}))
+    with pytest.raises(OptionError, match="needs at least two"):
+        IdentityTask(IdentityTraining(optim=OPTIM), store, store, tmp_path / "a.onnx")
+
+
+def test_an_onnx_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.onnx").mkdir()
+    with pytest.raises(Exception, match="is a folder"):
+        export_onnx(IdentityNet(width=8), tmp_path / "a.onnx")
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.onnx"]
+
+
+def test_the_motion_encoders_learn_from_redrawing_alone(stores: tuple[Store, Store], tmp_path: Path) -> None:
+    """MegaPortraits' way: no truth but the driving frame itself."""
+    model = tiny.config()
+    encoders = [build_module(name, model) for name in ("expression", "headpose")]
+    saved: dict[str, Any] = {}
+    settings = MotionTraining(optim=OPTIM, labels=0.0, width=8, drawn_stride=2)
+    task = MotionTask(*encoders, settings, *stores, saved.__setitem__)  # type: ignore[arg-type]
+    missing = unreached(task)
+    assert not [name for name in missing if name.startswith(("expression.", "head_pose."))]
+    figures = task.validate(0, tmp_path)
+    assert {"drawn", "rotation_0", "translation_2", "expression_7"} <= set(figures)
+    assert (tmp_path / "validation.png").is_file()
+    task.export(task.model.state_dict())
+    assert {name: set(state) for name, state in saved.items()} == {
+        "expression": set(encoders[0].state_dict()),
+        "headpose": set(encoders[1].state_dict()),
+    }
+
+
+def test_truths_that_a_video_lacks_are_left_out(stores: tuple[Store, Store]) -> None:
+    encoders = [build_module(name, tiny.config()) for name in ("expression", "headpose")]
+    task = MotionTask(*encoders, MotionTraining(optim=OPTIM, width=8), *stores, lambda *_: None)  # type: ignore[arg-type]
+    batch = task.batch(0, range(4))
+    plain = {name: value for name, value in batch.items() if name not in ("rotation", "translation", "expression")}
+    assert {"rotation", "translation", "expression"} <= set(task.model(**batch))
+    assert set(task.model(**plain)) == {"loss", "drawn"}
+
+
+def test_svds_unet_is_taken_and_the_new_layers_begin(tmp_path: Path) -> None:
+    """What a file lacks is named; what it holds is kept to the last bit."""
+    model = PortraitConfig.demo()
+    torch.manual_seed(5)
+    unet = build_module("unet", model)
+    svd = {name: value for name, value in unet.state_dict().items() if "_ip" not in name}
+    start = tmp_path / "svd"
+    save_module(start, "unet", svd, torch.float32)
+    events = list(prepare_weights(TrainConfig(preset="demo", start=str(start)), tmp_path / "weights"))
+    (notice,) = [event for event in events if isinstance(event, Notice)]
+    assert "begin untrained" in notice.text
+    assert "_ip" in notice.text
+    written = read_state_dict(tmp_path / "weights" / "hyportrait" / "unet.safetensors")
+    assert all(torch.equal(written[name], value) for name, value in svd.items())
+
+
+def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
+    save_module(tmp_path / "start", "unet", {"conv_in.weight": torch.zeros(3)}, torch.float32)
+    with pytest.raises(WeightsError, match=r"holds 'conv_in.weight'"):
+        result(prepare_weights(TrainConfig(preset="demo", start=str(tmp_path / "start")), tmp_path / "weights"))
+    assert not (tmp_path / "weights").exists()
+    with pytest.raises(OptionError, match="which is no folder"):
+        result(prepare_weights(TrainConfig(preset="demo", start=str(tmp_path / "absent")), tmp_path / "weights"))
+
+
+@pytest.mark.slow
+def test_every_stage_runs_from_its_configuration_and_its_weights_load(tmp_path: Path) -> None:
+    """`hp-portrait train` for two steps each, in the order of the recipe, on the real demo networks."""
+    data = DataConfig(clips=2, frames=2, held_out=1)
+    optim = OptimConfig(steps=2, batch=2, precision="bf16")
+    base = TrainConfig(preset="demo")
+    config = replace(
+        base,
+        vae=replace(base.vae, data=data, optim=optim, encoder="patches", crop=64),
+        identity=replace(base.identity, data=data, optim=optim),
+        motion=replace(base.motion, data=data, optim=optim, width=8),
+        animation=replace(base.animation, data=data, optim=optim, frames=1, spatial_only=True, freeze_vit=False, validation_steps=1),
+    )
+    for stage in ("vae", "identity", "motion", "animation"):
+        events: list[Any] = []
+        run = run_stage(stage, config, tmp_path / "run")
+        while True:
+            try:
+                events.append(next(run))
+            except StopIteration as end:
+                assert end.value.finished
+                break
+        assert any(isinstance(event, TrainingStep) for event in events)
+        assert any(isinstance(event, Progress) for event in events) or stage in ("identity", "motion")
+    models = result(load_models(tmp_path / "run" / "weights", device="cpu", dtype=torch.float32))
+    assert models.identity is not None
