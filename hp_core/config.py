@@ -274,6 +274,7 @@ class PortraitConfig:
             motion=MotionConfig(
                 expression_blocks=(1, 1, 1, 1),
                 expression_width=16,
+                expression_groups=8,
                 expression_dim=128,
                 head_blocks=(1, 1, 1, 1),
                 head_width=32,

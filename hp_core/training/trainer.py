@@ -92,7 +92,9 @@ def first_process_first() -> Iterator[None]:
     except ImportError as error:
         raise OptionError("Training needs accelerate: pip install 'hunyuanportrait[train]'.") from error
     # Drawing and encoding a data set takes longer than the half hour that processes wait for each other unless told.
-    state = PartialState(timeout=timedelta(days=2)) if int(os.environ.get("WORLD_SIZE", "1")) > 1 else PartialState()
+    on_cpu = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes") or not torch.accelerator.is_available()
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    state = PartialState(cpu=on_cpu, timeout=timedelta(days=2)) if several else PartialState(cpu=on_cpu)
     with state.main_process_first():
         yield
 
@@ -148,6 +150,9 @@ def train(
 class _Run:
     """The state of a run: the prepared model, its optimiser and average, and the number of steps done."""
 
+    model: nn.Module
+    optimizer: Any
+
     def __init__(self, task: Task, optim: OptimConfig, log: LogConfig, folder: Path, facts: dict[str, Any]) -> None:
         try:
             from accelerate import Accelerator
@@ -168,10 +173,10 @@ class _Run:
         make_folder(folder)
         if self.accelerator.num_processes > 1 and self.accelerator.device.type != "cpu":
             task.model = nn.SyncBatchNorm.convert_sync_batchnorm(task.model)  # the adapters' norms see the whole batch
-        self.model: nn.Module = self.accelerator.prepare_model(task.model)
-        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
-        adamw = torch.optim.AdamW(self.parameters, lr=optim.lr, betas=(optim.betas[0], optim.betas[1]), weight_decay=optim.weight_decay)
-        self.optimizer: Any = self.accelerator.prepare_optimizer(adamw)
+        trained = [p for p in task.model.parameters() if p.requires_grad]
+        adamw = torch.optim.AdamW(trained, lr=optim.lr, betas=(optim.betas[0], optim.betas[1]), weight_decay=optim.weight_decay)
+        self.model, self.optimizer = self.accelerator.prepare(task.model, adamw)
+        self.parameters = [p for p in self.model.parameters() if p.requires_grad]  # of a sharded model: others than before
         self.ema = Ema(self.model.parameters(), optim.ema) if optim.ema else None
         self.step = 0
         self.notices: list[Notice] = []
@@ -219,7 +224,7 @@ class _Run:
         """The task's figures with the averaged weights; one process draws, the others wait."""
         with self.averaged():
             figures = self.task.validate(self.step, self.folder) if self.accelerator.is_main_process else {}
-        self.accelerator.wait_for_everyone()
+        _barrier()
         return figures
 
     @contextmanager
@@ -237,14 +242,14 @@ class _Run:
         if self.accelerator.is_main_process:
             shutil.rmtree(partial, ignore_errors=True)
             make_folder(partial)
-        self.accelerator.wait_for_everyone()
+        _barrier()
         try:
             self.accelerator.save_state(str(partial))
             if self.ema is not None:
                 torch.save(self.ema.state(), partial / f"ema-{self.accelerator.process_index}.pt")
         except OSError as error:
             raise PortraitError(f"The checkpoint {place} cannot be written ({error}). Free some space; earlier ones are whole.") from error
-        self.accelerator.wait_for_everyone()
+        _barrier()
         if self.accelerator.is_main_process:
             state = {"step": self.step, "facts": self.facts, "processes": self.accelerator.num_processes}
             (partial / STATE).write_text(json.dumps(state), encoding="utf-8")
@@ -256,7 +261,7 @@ class _Run:
             state_dict = self.accelerator.get_state_dict(self.model)
             if self.accelerator.is_main_process:
                 self.task.export(state_dict)
-        self.accelerator.wait_for_everyone()
+        _barrier()
 
     def _resume(self) -> None:
         for place in reversed(checkpoints(self.folder)):
@@ -304,6 +309,12 @@ class _Run:
             lines.close()
             if board is not None:
                 board.close()
+
+
+def _barrier() -> None:
+    """Wait for the other processes, if there are any."""
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
 
 
 def checkpoints(folder: Path) -> list[Path]:

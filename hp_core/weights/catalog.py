@@ -136,13 +136,21 @@ GROUPS = ("animate", "identity", "faces", "yolo")
 MODULES = ("expression", "headpose", "motion_proj", "dino", "image_proj", "pose_guider", "unet", "vae")
 
 
+DEMO_WEIGHTS = Path(__file__).parents[1] / "demo" / "weights"
+"""The small set that comes with the package, for drawn people at 128x128."""
+
+
 def weights_folder(folder: Path | None) -> Path:
     """The folder that holds `hyportrait/`: ``folder``, or the usual places inside it; None looks from the working directory.
+
+    ``demo`` is the set that comes with the package, unless a folder of that name is there.
 
     Raises:
         WeightsError: no such folder, naming every place that was tried.
     """
     base = Path() if folder is None else Path(folder)
+    if str(folder) == "demo" and not base.is_dir() and (DEMO_WEIGHTS / "hyportrait" / "unet.safetensors").is_file():
+        return DEMO_WEIGHTS
     if folder is not None and not base.is_dir():
         raise WeightsError(f"{base} is {'a file' if base.is_file() else 'not there'}; --weights names the folder that holds hyportrait/.")
     inside = ("", "pretrained_weights", "models/HunyuanPortrait", "HunyuanPortrait", "ComfyUI/models/HunyuanPortrait")

@@ -158,22 +158,59 @@ from tests.training.test_trainer import run
 losses, task = run(Path(sys.argv[1]), steps=int(sys.argv[2]), grad_norm=0.5)
 import os
 if os.environ.get("RANK", "0") == "0":
-    print("LOSSES", losses)
+    print("LOSSES", losses, "PROCESSES", os.environ.get("WORLD_SIZE"))
 """
 
 
-def launched(folder: Path, processes: int, steps: int, *options: str) -> list[float]:
-    """The curve of a run under `accelerate launch` with several CPU processes."""
+def environment() -> dict[str, str]:
+    """Of processes that train on the CPU, as `accelerate launch` starts them one beside the other (gloo)."""
+    root = str(Path(__file__).parents[2])
+    return os.environ | {"PYTHONPATH": root, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "true"}
+
+
+def launched(folder: Path, *options: str) -> list[float]:
+    """The curve of a run under `accelerate launch` with two processes."""
     script = folder / "script.py"
     script.write_text(SCRIPT, encoding="utf-8")
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", str(processes), *options, str(script)]
-    done = subprocess.run([*command, str(folder / "run"), str(steps)], env=environment, capture_output=True, text=True, timeout=300)
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", *options, str(script), str(folder / "run"), "12"]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.split("PROCESSES")[1].split()[0] == "2"
     return [float(x) for x in done.stdout.split("LOSSES [")[1].split("]")[0].split(",")]
 
 
 @pytest.mark.slow
 def test_two_processes_follow_the_curve_of_one(tmp_path: Path) -> None:
     one, _ = run(tmp_path / "one", grad_norm=0.5)
-    np.testing.assert_allclose(launched(tmp_path, 2, 12, "--cpu"), one, rtol=1e-4)
+    np.testing.assert_allclose(launched(tmp_path, "--multi_gpu"), one, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_the_shipped_fsdp_configuration_trains_the_demo_networks_on_two_processes(tmp_path: Path) -> None:
+    """Sharded weights follow the curve of whole ones, are saved, exported and resumed."""
+    from hp_core.config import PortraitConfig
+    from hp_core.training.settings import SHIPPED
+
+    from . import tiny
+
+    model = PortraitConfig.demo()
+    tiny.features(model, tiny.networks(model), tmp_path / "features")
+    script = Path(__file__).parent / "sharded.py"
+
+    def curve(folder: Path, steps: int, *launcher: str) -> list[float]:
+        folder.mkdir(exist_ok=True)
+        (folder / "features").exists() or (folder / "features").symlink_to(tmp_path / "features")
+        shard = ["--shard"] if launcher else []
+        command = [sys.executable, *launcher, str(script), str(folder), str(steps), *shard]
+        done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=400)
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert ("2 processes, sharded" in done.stdout) == bool(launcher)
+        assert int(done.stdout.split("EXPORTED ")[1].split()[0]) >= 5
+        return [float(x) for x in done.stdout.split("LOSSES [")[1].split("]")[0].split(",")]
+
+    config = SHIPPED / "accelerate" / "fsdp.yaml"
+    launcher = ("-m", "accelerate.commands.launch", "--config_file", str(config), "--num_processes", "2", "--mixed_precision", "no")
+    whole = curve(tmp_path / "whole", 4)
+    first = curve(tmp_path / "parts", 2, *launcher)
+    rest = curve(tmp_path / "parts", 4, *launcher)
+    np.testing.assert_allclose(first + rest, whole, rtol=2e-3)
