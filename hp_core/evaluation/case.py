@@ -12,13 +12,13 @@ from hp_core.errors import FaceError
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One cross-reenactment whose right answer is known; F frames of S x S pixels.
+    """One cross-reenactment whose right answer is known; F frames of S x S pixels, driven by F of D x D.
 
     Attributes:
         index: number of the case, and the seed of whoever answers it.
         portrait: (S, S, 3) uint8.
-        driver_portrait: (S, S, 3) uint8, the driver held as the portrait is; only for a baseline that says so.
-        driving: (F, S, S, 3) uint8.
+        driver_portrait: (D, D, 3) uint8, the driver held as the portrait is; only for a baseline that says so.
+        driving: (F, D, D, 3) uint8.
         truth: (F, S, S, 3) uint8.
         face_boxes: (F, 4) int x1, y1, x2, y2 of the face in ``truth``, the last two exclusive.
     """
@@ -45,7 +45,7 @@ class Answer:
 
 
 Animate = Callable[[np.ndarray, np.ndarray, int], "np.ndarray | Answer"]
-"""Portrait (S, S, 3) uint8, driving frames (F, S, S, 3) uint8 and a seed to frames (F, S, S, 3) uint8: what a user could run."""
+"""Portrait (S, S, 3) uint8, driving frames (F, D, D, 3) uint8 and a seed to frames (F, S, S, 3) uint8: what a user could run."""
 System = Callable[[Case], Answer]
 """What the runner calls. Ceilings and baselines may look at more of a case than `Animate` does; `from_pixels` may not."""
 

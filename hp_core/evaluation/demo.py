@@ -18,20 +18,23 @@ if TYPE_CHECKING:
     from hp_core.evaluation.animators import PipelineAnimator
     from hp_core.evaluation.clip_readings import Reader
 
+DRIVING_SCALE = 2
+"""Driving frames are this much larger than what is drawn after them, as driving videos are."""
+
 MIN_FRAMES = 3
 """Fewest frames a pair: two points always correlate."""
 
 
 def demo_cases(pairs: int, frames: int, size: int) -> Iterator[Case]:
-    """The first ``pairs`` held-out pairs, rendered one at a time: ``frames`` of ``size`` x ``size`` pixels."""
+    """The first ``pairs`` held-out pairs, rendered one at a time: ``frames`` of ``size`` x ``size`` pixels, driven by larger ones."""
     from hp_core.demo.world import held_out_pairs
 
     for pair in held_out_pairs(pairs):
         yield Case(
             index=pair.index,
             portrait=pair.portrait(size),
-            driver_portrait=pair.driver_portrait(size),
-            driving=pair.driving(frames, size),
+            driver_portrait=pair.driver_portrait(DRIVING_SCALE * size),
+            driving=pair.driving(frames, DRIVING_SCALE * size),
             truth=pair.truth(frames, size),
             face_boxes=pair.face_boxes(frames, size),
         )

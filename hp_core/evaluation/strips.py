@@ -23,7 +23,8 @@ def draw_strip(case: Case, answer: Answer) -> np.ndarray:
     head = Image.new("RGB", (len(COLUMNS) * size, _HEAD), "white")
     for column, name in enumerate(COLUMNS):
         ImageDraw.Draw(head).text((column * size + 4, 2), name, fill="black")
-    rows = [np.hstack([case.portrait, case.driving[i], answer.frames[i], case.truth[i]]) for i in shown]
+    driving = [np.asarray(Image.fromarray(case.driving[i]).resize((size, size), Image.Resampling.LANCZOS)) for i in shown]
+    rows = [np.hstack([case.portrait, drive, answer.frames[i], case.truth[i]]) for i, drive in zip(shown, driving, strict=True)]
     return np.vstack([np.asarray(head), *rows])
 
 

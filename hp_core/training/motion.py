@@ -199,7 +199,7 @@ class MotionTask:
         items = [self._pair(self.held_out, index, part) for index in range(len(self.held_out)) for part in parts]
         batch = {name: value.to(device) for name, value in _collated(items, 1).items()}
         driving, source = (self.loss.read(batch[f"{of}crops"], batch[f"{of}heads"]) for of in ("", "source_"))
-        figures = {}
+        figures: dict[str, float] = {}
         for name in TRUTHS:
             if name in batch and name in driving:
                 figures |= {f"{name}_{column}": share for column, share in enumerate(explained(driving[name], batch[name]))}

@@ -27,6 +27,9 @@ EXPRESSION = ("jaw", "smile", "pucker", "brows", "blink_left", "blink_right", "g
 """The columns of the label ``expression``, as `Performance` measures them."""
 
 ROTATION = ("yaw", "pitch", "roll")
+DRIVING_SCALE = 2
+"""Driving frames are larger than what is drawn after them, as driving videos are: a gaze is a matter of two pixels at 128."""
+
 TRANSLATION_UNIT = 0.1
 """The label ``translation`` counts shifts in tenths of the image side, and the logarithm of the scale in tenths."""
 
@@ -70,9 +73,7 @@ class RenderedSource:
             other = Identity.sample(int(self.seeds[int(rng.integers(len(self.seeds)))]))
         else:
             other = who
-        # Driving videos come in any size; small ones give blurred crops.
-        driving_size = int(size * (1 if rng.random() < 0.5 else 2))
-        driving = np.stack(list(render(other, what, size=driving_size)))
+        driving = np.stack(list(render(other, what, size=DRIVING_SCALE * size)))
         motion, heads, points = driving_crops(driving, other, what, self.face, rng)
         return Clip(
             key=f"rendered-{seed:07d}",

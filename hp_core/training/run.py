@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from hp_core.config import PortraitConfig, check_choice
 from hp_core.config_files import read_config
 from hp_core.errors import OptionError
+from hp_core.pipeline import default_device
 from hp_core.progress import Stage
 from hp_core.training.clips import Clip, ClipSource
 from hp_core.training.features import ClipEncoder
@@ -118,7 +119,7 @@ def feature_store(config: TrainConfig, model: PortraitConfig, folder: Path, *, h
     place = folder / ("features-held-out" if held_out else "features")
     facts |= {"weights": {name: _digest(weights, name) for name in ("vae", "expression", "headpose", "arcface")}}
     facts |= {"jitter": config.motion.jitter}
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = default_device()
     models = yield from load_models(weights, device=device, dtype=torch.float32)
     encode = ClipEncoder(
         models,

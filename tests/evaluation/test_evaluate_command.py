@@ -63,7 +63,7 @@ def test_the_model_sees_pixels_alone_and_the_seed_decides(demo_weights: Path) ->
         answers = [animator(case.portrait, case.driving, seed).frames for seed in (1, 1, 2)]
     finally:
         animator.close()
-    assert (answers[0].shape, answers[0].dtype) == (case.driving.shape, np.uint8)
+    assert (answers[0].shape, answers[0].dtype) == (case.truth.shape, np.uint8)
     assert np.array_equal(answers[0], answers[1])
     assert not np.array_equal(answers[0], answers[2])
 

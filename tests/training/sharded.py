@@ -30,10 +30,10 @@ def main(folder: Path, steps: int) -> None:
     task.validate = lambda step, folder: {}  # type: ignore[method-assign]  # it samples, which only whole weights can
     events = list(train(task, optim, log, folder / "run", facts={}))
     if is_first_process():
-        print("LOSSES", [event.metrics["loss"] for event in events if isinstance(event, TrainingStep)])
-        print("EXPORTED", len(exported))
+        losses = [event.metrics["loss"] for event in events if isinstance(event, TrainingStep)]
+        sys.stdout.write(f"LOSSES {losses} EXPORTED {len(exported)}\n")
         if any(hasattr(p, "to_local") for p in task.model.parameters()):
-            print(f"{PartialState().num_processes} processes, sharded")
+            sys.stdout.write(f"{PartialState().num_processes} processes, sharded\n")
 
 
 if __name__ == "__main__":

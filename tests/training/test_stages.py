@@ -197,8 +197,9 @@ def test_every_stage_runs_from_its_configuration_and_its_weights_load(tmp_path: 
             try:
                 events.append(next(run))
             except StopIteration as end:
-                assert end.value.finished
+                outcome = end.value
                 break
+        assert outcome.finished
         assert any(isinstance(event, TrainingStep) for event in events)
         assert any(isinstance(event, Progress) for event in events) or stage in ("identity", "motion")
     models = result(load_models(tmp_path / "run" / "weights", device="cpu", dtype=torch.float32))
