@@ -19,7 +19,7 @@ from hp_core.config import PortraitConfig, check_choice
 from hp_core.config_files import read_config
 from hp_core.errors import OptionError
 from hp_core.pipeline import default_device
-from hp_core.progress import Stage
+from hp_core.progress import Notice, Stage
 from hp_core.training.clips import Clip, ClipSource
 from hp_core.training.features import ClipEncoder
 from hp_core.training.settings import STAGES, DataConfig, TrainConfig
@@ -51,7 +51,7 @@ def run_stage(stage: str, config: TrainConfig, folder: Path, *, minutes: float |
         task = yield from _TASKS[stage](config, folder)
     part = getattr(config, stage)
     facts = {"preset": config.preset, "stage": stage, **asdict(part)}
-    del facts["log"]
+    del facts["log"], facts["optim"]["steps"]  # a run may be made longer
     return (yield from train(task, part.optim, part.log, folder / stage, facts=facts, minutes=minutes))
 
 
@@ -109,6 +109,7 @@ def pixel_stores(data: DataConfig, model: PortraitConfig, folder: Path) -> Stage
         source, facts = clip_source(data, model, held_out=held_out)
         place = folder / ("pixels-held-out" if held_out else "pixels")
         stores.append((yield from build_store(source, len(source), place, pixels, facts)))
+        yield from _left_out(source)
     return stores[0], stores[1]
 
 
@@ -130,7 +131,17 @@ def feature_store(config: TrainConfig, model: PortraitConfig, folder: Path, *, h
         style_share=data.style_share,
         seed=data.seed,
     )
-    return (yield from build_store(source, len(source), place, encode, facts))
+    store = yield from build_store(source, len(source), place, encode, facts)
+    yield from _left_out(source)
+    return store
+
+
+def _left_out(source: ClipSource) -> Stage[None]:
+    """Say what a source could not read; the rest is trained on."""
+    skipped: dict[str, str] = getattr(source, "skipped", {})
+    if skipped:
+        first = next(iter(skipped))
+        yield Notice(f"{len(skipped)} clips could not be read and are left out, the first {first}: {skipped[first]}")
 
 
 def clip_source(data: DataConfig, model: PortraitConfig, *, held_out: bool) -> tuple[ClipSource, dict[str, Any]]:
@@ -161,6 +172,11 @@ class Part:
 
     def __init__(self, source: ClipSource, clips: range) -> None:
         self.source, self.clips = source, clips
+
+    @property
+    def skipped(self) -> dict[str, str]:
+        """What the source could not read."""
+        return getattr(self.source, "skipped", {})
 
     def __len__(self) -> int:
         return len(self.clips)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 import signal
 import threading
@@ -23,6 +24,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from hp_core.errors import OptionError, PortraitError
@@ -273,12 +275,17 @@ class _Run:
                 )
             if state["processes"] != self.accelerator.num_processes and self.accelerator.distributed_type == "FSDP":
                 raise OptionError(f"{place} was saved by {state['processes']} processes; resume with as many.")
-            self.accelerator.load_state(str(place))
-            if self.ema is not None:
-                rank = self.accelerator.process_index
-                average = place / f"ema-{rank}.pt"
-                average = average if average.is_file() else place / "ema-0.pt"
-                self.ema.load(torch.load(average, map_location="cpu", weights_only=True))
+            try:
+                self.accelerator.load_state(str(place))
+                if self.ema is not None:
+                    average = place / f"ema-{self.accelerator.process_index}.pt"
+                    average = average if average.is_file() else place / "ema-0.pt"  # whole weights are saved by the first process
+                    self.ema.load(torch.load(average, map_location="cpu", weights_only=True))
+            except (OSError, RuntimeError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
+                reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+                raise PortraitError(
+                    f"{place} does not fit or is damaged ({reason}). Delete it to go on from an earlier one, or train in another folder."
+                ) from error
             self.step = state["step"]
             self.notices.append(Notice(f"Going on from {place}."))
             return

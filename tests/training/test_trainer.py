@@ -123,6 +123,33 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
         run(tmp_path, facts={"optim": {"lr": 2}})
 
 
+def test_a_checkpoint_of_another_network_or_a_damaged_one_is_named(tmp_path: Path) -> None:
+    run(tmp_path, steps=4)
+    other = FitTask()
+    other.model = nn.Sequential()
+    other.model.net = nn.Linear(3, 2)  # type: ignore[assignment]
+    with pytest.raises(PortraitError, match=r"step-00000004 does not fit or is damaged"):
+        run(tmp_path, other)
+    (file,) = (tmp_path / "checkpoints" / "step-00000004").glob("model*")
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(PortraitError, match=r"Delete it to go on from an earlier one"):
+        run(tmp_path)
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(tmp_path, steps=4)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(PortraitError, match=r"step-00000008 cannot be written .*No space left"):
+        run(tmp_path, steps=8)
+    monkeypatch.undo()
+    assert [place.name for place in checkpoints(tmp_path)] == ["step-00000004"]
+    assert len(run(tmp_path, steps=8)[0]) == 4
+
+
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="need a multiple of 3"):
         run(tmp_path, accumulate=3)
