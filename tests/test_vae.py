@@ -10,6 +10,8 @@ from hp_core.errors import PortraitError
 from hp_core.vae import decode_chunks, encode_reference, to_uint8
 from hp_core.weights.load import build_module
 
+CHANNELS = PortraitConfig.demo().vae["latent_channels"]
+
 
 @pytest.fixture(scope="module")
 def vae():
@@ -20,12 +22,12 @@ def vae():
 def test_reference_latent_is_the_mode(vae):
     image = torch.rand(1, 3, 64, 64) * 2 - 1
     latent = encode_reference(vae, image)
-    assert latent.shape == (1, 4, 8, 8)
+    assert latent.shape == (1, CHANNELS, 8, 8)
     assert torch.equal(latent, encode_reference(vae, image))
 
 
 def test_chunks_are_clips_of_their_own(vae):
-    latents = torch.randn(11, 4, 4, 4)
+    latents = torch.randn(11, CHANNELS, 4, 4)
     parts = dict(decode_chunks(vae, latents, chunk=4))
     assert [(start, len(frames)) for start, frames in parts.items()] == [(0, 4), (4, 4), (8, 3)]
     alone = vae.decode(latents[4:8], num_frames=4).sample
@@ -34,7 +36,7 @@ def test_chunks_are_clips_of_their_own(vae):
 
 
 def test_cutting_the_warm_up_changes_no_frame_and_skips_whole_chunks(vae):
-    latents = torch.randn(14, 4, 4, 4)
+    latents = torch.randn(14, CHANNELS, 4, 4)
     everything = torch.cat([frames for _, frames in decode_chunks(vae, latents, chunk=4)])
     decoded = []
     original = vae.decode
@@ -54,7 +56,7 @@ def test_cutting_the_warm_up_changes_no_frame_and_skips_whole_chunks(vae):
 
 
 def test_frames_stream_out_as_they_are_done(vae):
-    chunks = decode_chunks(vae, torch.randn(8, 4, 4, 4), chunk=4)
+    chunks = decode_chunks(vae, torch.randn(8, CHANNELS, 4, 4), chunk=4)
     assert next(chunks)[0] == 0  # nothing forces the second chunk
 
 
@@ -76,7 +78,7 @@ def test_half_precision_encoder_is_upcast_and_put_back(vae):
 
 
 def test_nan_frames_are_an_error(vae):
-    latents = torch.zeros(6, 4, 4, 4)
+    latents = torch.zeros(6, CHANNELS, 4, 4)
     latents[5] = float("nan")
     chunks = decode_chunks(vae, latents, chunk=4)
     next(chunks)

@@ -24,7 +24,7 @@ from hp_core.training.settings import AnimationTraining
 from hp_core.training.sigma import noisy_input, sample_sigmas, velocity
 from hp_core.training.store import Store
 from hp_core.training.trainer import step_generator, step_seed
-from hp_core.unet.model import set_spatial_only
+from hp_core.unet.temporal import set_spatial_only
 from hp_core.vae import decode_chunks, to_uint8
 
 TRAINED = ("unet", "motion_proj", "dino", "image_proj", "pose_guider")

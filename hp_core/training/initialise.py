@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import torch
-from diffusers.models.attention import TemporalBasicTransformerBlock
-from diffusers.models.resnet import TemporalResnetBlock
-from diffusers.models.transformers.transformer_temporal import TransformerSpatioTemporalModel
 from torch import nn
+
+from hp_core.unet.temporal import temporal_outputs
 
 _DEGREES = 20.0  # a common head rotation
 
@@ -17,17 +16,8 @@ def still_time(module: nn.Module) -> None:
 
     Training on single frames then loses nothing when the temporal layers join in.
     """
-    for part in module.modules():
-        if isinstance(part, TemporalResnetBlock):
-            _zero(part.conv2)
-        elif isinstance(part, TemporalBasicTransformerBlock):
-            outputs = [part.ff.net[-1], part.attn1.to_out[0]]
-            outputs += [part.attn2.to_out[0]] if part.attn2 is not None else []
-            outputs += [part.ff_in.net[-1]] if part.ff_in is not None else []
-            for layer in outputs:
-                _zero(layer)
-        elif isinstance(part, TransformerSpatioTemporalModel):
-            _zero(part.time_pos_embed.linear_2)
+    for layer in temporal_outputs(module):
+        _zero(layer)
     last = getattr(getattr(module, "decoder", None), "time_conv_out", None)
     if last is not None:
         _zero(last)

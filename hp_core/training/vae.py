@@ -17,7 +17,7 @@ from hp_core.training.regions import region_weight
 from hp_core.training.settings import VaeTraining
 from hp_core.training.store import Store
 from hp_core.training.trainer import step_seed
-from hp_core.unet.model import set_spatial_only
+from hp_core.unet.temporal import set_spatial_only
 from hp_core.vae import to_uint8
 
 _FITTED = 300  # clips that the patches are analysed on

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from diffusers import UNetSpatioTemporalConditionModel
 from diffusers.models.attention_processor import Attention
-from diffusers.models.resnet import SpatioTemporalResBlock
 from diffusers.models.transformers.transformer_temporal import TransformerSpatioTemporalModel, TransformerTemporalModelOutput
 from einops import rearrange, repeat
 from torch import Tensor
 
 from hp_core.unet.attention import MotionAttnProcessor, ProjectedTokens, TokenPair, project_tokens
+from hp_core.unet.temporal import set_spatial_only
 
 
 @dataclass(frozen=True)
@@ -70,31 +70,18 @@ class PortraitTransformer(TransformerSpatioTemporalModel):
         return TransformerTemporalModelOutput(sample=out) if return_dict else (out,)
 
 
-class PortraitResBlock(SpatioTemporalResBlock):
-    """diffusers' pair of a spatial and a temporal residual block, of which the second can be left out (`set_spatial_only`)."""
-
-    spatial_only = False
-
-    def forward(self, hidden_states: Tensor, temb: Tensor | None = None, image_only_indicator: Tensor | None = None) -> Tensor:
-        """hidden_states (batch * frames, channels, height, width), temb (batch * frames, channels) -> the same shape."""
-        if self.spatial_only:
-            return self.spatial_res_block(hidden_states, temb)
-        return super().forward(hidden_states, temb, image_only_indicator)
-
-
 class PortraitUNet(UNetSpatioTemporalConditionModel):
     """The denoising UNet. Built from SVD's config (`PortraitUNet.from_config`), it has exactly the 1492 published names."""
 
     @wraps(UNetSpatioTemporalConditionModel.__init__)  # type: ignore[misc]  # from_config reads the names off the signature
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
+        set_spatial_only(self, False)
         self.cross_attentions: list[Attention] = []
         for name, module in self.named_modules():
             if isinstance(module, TransformerSpatioTemporalModel):
                 # diffusers' block constructors name this class themselves; same state, other forward.
                 module.__class__ = PortraitTransformer
-            if isinstance(module, SpatioTemporalResBlock):
-                module.__class__ = PortraitResBlock
             if name.endswith("attn2") and isinstance(module, Attention):
                 self.cross_attentions.append(module)
         for layer, attn in enumerate(self.cross_attentions):
@@ -162,19 +149,6 @@ class PortraitUNet(UNetSpatioTemporalConditionModel):
         t = torch.as_tensor(timestep, device=sample.device).expand(batch)
         ids = rearrange(self.add_time_proj(added_time_ids.flatten()), "(b n) c -> b (n c)", b=batch)
         return self.time_embedding(self.time_proj(t).to(sample.dtype)) + self.add_embedding(ids.to(sample.dtype))
-
-
-def set_spatial_only(module: torch.nn.Module, spatial_only: bool) -> None:
-    """Leave every temporal layer of ``module`` (a UNet, or a VAE with a temporal decoder) out, or take it in again.
-
-    For training on single frames. A network whose temporal layers are the identity (`hp_core.training.initialise`) gives the
-    same result either way.
-    """
-    for part in module.modules():
-        if isinstance(part, SpatioTemporalResBlock):
-            part.__class__ = PortraitResBlock
-        if isinstance(part, PortraitResBlock | PortraitTransformer):
-            part.spatial_only = spatial_only
 
 
 def _tokens_for(block: torch.nn.Module, tokens: TokenSets) -> dict[str, TokenSets]:

@@ -8,7 +8,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from hp_core.cli import FaceScript, FaceStyle
+from hp_core.commands.options import FaceScript, FaceStyle
 from hp_core.demo.performance import Performance
 from hp_core.demo.scripts import SCRIPTS
 from hp_core.demo.styles import STYLES

@@ -75,7 +75,7 @@ def test_points_without_a_size_are_an_error():
 @torch.no_grad()
 def test_head_pose_ranges_and_input_option():
     torch.manual_seed(0)
-    released = HeadPoseEncoder(CONFIG).eval()
+    released = HeadPoseEncoder(replace(CONFIG, head_input="released")).eval()
     symmetric = HeadPoseEncoder(replace(CONFIG, head_input="symmetric")).eval()
     symmetric.load_state_dict(released.state_dict())
     pixels = torch.rand(4, 3, 64, 64)

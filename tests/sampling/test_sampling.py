@@ -22,6 +22,7 @@ from hp_core.values import PoseMaps
 from hp_core.weights.load import build_module
 
 CONFIG = PortraitConfig.demo()
+CHANNELS = CONFIG.vae["latent_channels"]
 
 
 @given(st.integers(1, 200), st.integers(1, 40), st.data())
@@ -112,8 +113,8 @@ def run(nets, *, frames=7, seed=0, motion_scale=1.0, sampling=None, noise=None, 
     return list(
         denoise(
             *nets,
-            noise=start_noise(frames, (4, 8, 8), seed) if noise is None else noise,
-            reference_latent=torch.randn(1, 4, 8, 8, generator=inputs),
+            noise=start_noise(frames, (CHANNELS, 8, 8), seed) if noise is None else noise,
+            reference_latent=torch.randn(1, CHANNELS, 8, 8, generator=inputs),
             appearance=torch.randn(1, 16, 128, generator=inputs),
             motion=motion_scale * torch.randn(frames, 8, 128, generator=inputs),
             pose=black_pose(frames, (64, 64)),
@@ -131,7 +132,7 @@ def test_the_loop_reports_every_evaluation(nets):
     assert [s.evaluation for s in states] == [*range(1, 13), 12]
     assert {s.evaluations for s in states} == {12}
     assert states[-1].sigma == 0
-    assert states[-1].latents.shape == (7, 4, 8, 8)
+    assert states[-1].latents.shape == (7, CHANNELS, 8, 8)
 
 
 def test_two_branches_equal_three(nets):
@@ -169,12 +170,12 @@ def test_a_clip_shorter_than_a_window(nets):
 
 def test_nan_is_an_error_with_a_remedy(nets):
     with pytest.raises(PortraitError, match=r"NaN or infinity at step 1.*float32"):
-        run(nets, noise=torch.full((7, 4, 8, 8), float("nan")))
+        run(nets, noise=torch.full((7, CHANNELS, 8, 8), float("nan")))
 
 
 def test_unequal_lengths_are_an_error(nets):
     with pytest.raises(OptionError, match=r"5 frames of noise, 7 of motion, 7 of pose"):
-        run(nets, noise=torch.zeros(5, 4, 8, 8))
+        run(nets, noise=torch.zeros(5, CHANNELS, 8, 8))
 
 
 def test_frames_that_share_a_pose_map_share_its_features(nets):
@@ -182,7 +183,7 @@ def test_frames_that_share_a_pose_map_share_its_features(nets):
     maps = torch.rand(2, 3, 64, 64)
     pose = PoseMaps(maps, torch.tensor([0, 1, 0, 0]), "test")
     features = pose_features(guider, pose, [3, 1, 2, 1], "cpu")
-    assert features.shape == (1, 4, 64, 8, 8)
+    assert features.shape == (1, 4, CONFIG.unet["block_out_channels"][0], 8, 8)
     torch.testing.assert_close(features[0], guider(maps[[0, 1, 0, 1]]))
 
 

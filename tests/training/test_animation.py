@@ -18,7 +18,7 @@ from hp_core.training.animation import TRAINED, AnimationLoss, AnimationTask, ch
 from hp_core.training.initialise import still_time
 from hp_core.training.settings import AnimationTraining, OptimConfig, read_settings
 from hp_core.training.store import Store
-from hp_core.unet.model import set_spatial_only
+from hp_core.unet.temporal import is_still, set_spatial_only
 from hp_core.weights.load import build_module
 
 from . import tiny
@@ -100,7 +100,9 @@ def test_temporal_layers_begin_as_the_identity() -> None:
         still = unet(**inputs)
         set_spatial_only(unet, False)
         assert not torch.allclose(unet(**inputs), still, atol=1e-3)
+        assert not is_still(unet)
         still_time(unet)
+        assert is_still(unet)
         assert torch.allclose(unet(**inputs), still, atol=1e-5)
 
 

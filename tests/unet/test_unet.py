@@ -11,6 +11,7 @@ from hp_core.config import PortraitConfig
 from hp_core.unet.model import PortraitUNet
 
 CONFIG = PortraitConfig.demo().unet
+WIDTH, CHANNELS = CONFIG["block_out_channels"][0], CONFIG["in_channels"]
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +28,12 @@ def inputs() -> dict:
         return torch.randn(*shape, generator=generator)
 
     return {
-        "sample": normal(1, 3, 8, 8, 8),
+        "sample": normal(1, 3, CHANNELS, 8, 8),
         "timestep": 1.3,
         "appearance": normal(1, 1, 16, 128),
         "motion": normal(1, 3, 8, 128),
         "added_time_ids": torch.tensor([[12.5, 0.0, 0.0]]),
-        "pose": normal(1, 3, 64, 8, 8),
+        "pose": normal(1, 3, WIDTH, 8, 8),
     }
 
 
@@ -40,7 +41,7 @@ def test_config_round_trip(unet, tmp_path):
     assert isinstance(unet, UNetSpatioTemporalConditionModel)
     unet.save_pretrained(tmp_path)
     again = PortraitUNet.from_pretrained(tmp_path)
-    assert again.config == unet.config | {"_name_or_path": str(tmp_path)} or dict(again.config)["block_out_channels"] == [64, 128, 128]
+    assert {**again.config, "_name_or_path": None} == {**unet.config, "_name_or_path": None}
     assert all(torch.equal(a, b) for a, b in zip(unet.state_dict().values(), again.state_dict().values(), strict=True))
 
 
@@ -81,8 +82,8 @@ def test_pose_and_each_frames_motion_matter(unet, inputs):
 
 @torch.no_grad()
 def test_odd_sizes(unet, inputs):
-    odd = inputs | {"sample": torch.randn(1, 3, 8, 7, 9), "pose": None}
-    assert unet(**odd).shape == (1, 3, 4, 7, 9)
+    odd = inputs | {"sample": torch.randn(1, 3, CHANNELS, 7, 9), "pose": None}
+    assert unet(**odd).shape == (1, 3, CONFIG["out_channels"], 7, 9)
 
 
 def test_gradients_reach_tokens_with_and_without_checkpointing(unet, inputs):

@@ -64,7 +64,6 @@ def test_each_kind_of_fault_is_found_and_described(folder: Path) -> None:
     tensors["bias"][0] = float("nan")
     (folder / SMALL).unlink()
     save_file(tensors, folder / SMALL)
-    (folder / "vae/config.json").unlink()
     (folder / "scheduler/scheduler_config.json").unlink()
     replaced(folder / "arcface.onnx", b"no model")
     found = reports(folder)
@@ -78,8 +77,7 @@ def test_each_kind_of_fault_is_found_and_described(folder: Path) -> None:
     assert "arcface.onnx" in found["arcface"].detail
     assert (found["scheduler_config"].status, found["scheduler_config"].detail) == ("absent", "released values are used")
     unusable = {name for name, report in found.items() if not report.usable}
-    # Without vae/config.json the VAE is expected to be SVD's, which this small one is not.
-    assert unusable == {"headpose", "expression", "motion_proj", "image_proj", "arcface", "vae"}
+    assert unusable == {"headpose", "expression", "motion_proj", "image_proj", "arcface"}
 
 
 def test_a_file_of_mixed_dtypes_lists_them(folder: Path) -> None:
@@ -207,3 +205,9 @@ def test_what_cannot_be_initialised_is_named(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="dtype is 'fp8'"):
         list(init_folder(tmp_path / "x", "demo", dtype="fp8"))
     assert not (tmp_path / "x").exists()
+
+
+def test_a_set_whose_vae_has_lost_its_configuration_is_told_so(folder: Path) -> None:
+    (folder / "vae/config.json").unlink()
+    with pytest.raises(OptionError, match=r"unet.in_channels is 64 .* with vae.latent_channels 4 they must be 8"):
+        list(inspect_folder(folder))
