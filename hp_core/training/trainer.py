@@ -197,7 +197,7 @@ class _Run:
             batch = self.task.batch(self.step, range(first, first + share))
             batch = {name: value.to(self.accelerator.device) for name, value in batch.items()}
             wait = self.accelerator.no_sync(self.model) if micro < self.optim.accumulate - 1 else nullcontext()
-            with wait, self.accelerator.autocast(), _attention(self.accelerator.device):
+            with wait, self.accelerator.autocast():
                 metrics = self.model(**batch)
                 self.accelerator.backward(metrics["loss"] / self.optim.accumulate)
             for name, value in metrics.items():
@@ -334,13 +334,6 @@ def _differences(old: Any, new: Any, name: str = "") -> list[str]:
         keys = sorted(set(old) | set(new))
         return [text for key in keys for text in _differences(old.get(key), new.get(key), f"{name}.{key}".lstrip("."))]
     return [] if old == new else [f"{name} was {old!r}, is {new!r}"]
-
-
-def _attention(device: torch.device) -> Any:
-    """torch's plain attention on a CPU: the backward of its fused one is several times slower there on short sequences."""
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-
-    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
 
 @contextmanager
