@@ -158,8 +158,10 @@ class _Run:
     def __init__(self, task: Task, optim: OptimConfig, log: LogConfig, folder: Path, facts: dict[str, Any]) -> None:
         try:
             from accelerate import Accelerator
+            from accelerate.state import AcceleratorState
         except ImportError as error:
             raise OptionError("Training needs accelerate: pip install 'hunyuanportrait[train]'.") from error
+        AcceleratorState._reset_state()  # else the precision of the process's first run would be that of all
         self.task, self.optim, self.log, self.folder = task, optim, log, folder
         self.facts = json.loads(json.dumps(facts))
         threads = torch.get_num_threads()

@@ -54,7 +54,7 @@ def test_from_videos_to_weights(tmp_path: Path, train: Train) -> None:
                 writer.write(frame)
     code, out, _ = train("prepare", videos, tmp_path / "shards", "--preset", "demo", "--min-face", 60, "--json")
     assert code == 0
-    assert json.loads(out)["kept"] == 3
+    assert json.loads(out)["clips"] == 3
     run = tmp_path / "run"
     shards = f"data.shards={tmp_path / 'shards'}"
     assert train("train", "motion", "--out", run, *sets("motion", *QUICK, shards, "width=8", "drawn_stride=1"))[0] == 0
