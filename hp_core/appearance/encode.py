@@ -25,12 +25,21 @@ class IdentityEncoder(Protocol):
         ...
 
 
+def vit_resize(images: Tensor, size: int) -> Tensor:
+    """(n, 3, height, width) -> (n, 3, size, size), bilinear with antialiasing."""
+    return F.interpolate(images, (size, size), mode="bilinear", antialias=True, align_corners=False)
+
+
+def vit_normalise(images: Tensor) -> Tensor:
+    """(n, 3, height, width) in 0..1 -> the same shape by ImageNet's mean and deviation."""
+    mean, std = (torch.tensor(v)[None, :, None, None] for v in (IMAGENET_MEAN, IMAGENET_STD))
+    return (images - mean) / std
+
+
 def vit_input(crop: np.ndarray, size: int) -> Tensor:
     """Portrait crop (S, S, 3) uint8 -> (1, 3, size, size), bilinear with antialiasing, ImageNet normalisation."""
     image = torch.from_numpy(crop.copy()).permute(2, 0, 1)[None].float() / 255
-    image = F.interpolate(image, (size, size), mode="bilinear", antialias=True, align_corners=False)
-    mean, std = (torch.tensor(v)[None, :, None, None] for v in (IMAGENET_MEAN, IMAGENET_STD))
-    return (image - mean) / std
+    return vit_normalise(vit_resize(image, size))
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from hp_core.appearance.encode import IMAGENET_MEAN, IMAGENET_STD
+from hp_core.appearance.encode import vit_normalise
 from hp_core.config import PortraitConfig
 from hp_core.motion.encode import motion_tokens
 from hp_core.motion.intensity import EXPRESSION_RANGE, HEAD_RANGE, chunk_intensity, quantise
@@ -19,6 +19,7 @@ from hp_core.pose.align import black_pose
 from hp_core.pose.draw import LIMBS, draw_body
 from hp_core.sampling.denoise import denoise, start_noise
 from hp_core.sampling.schedule import make_schedule
+from hp_core.training.augment import to_batch
 from hp_core.training.regions import region_weight
 from hp_core.training.settings import AnimationTraining
 from hp_core.training.sigma import noisy_input, sample_sigmas, velocity
@@ -41,7 +42,7 @@ class AnimationLoss(nn.Module):
         for name in TRAINED:
             self.add_module(name, modules[name])
         self.config, self.translation = config, model.motion.translation
-        self.scaling, self.size = model.vae["scaling_factor"], model.face.image_size
+        self.scaling = model.vae["scaling_factor"]
         numbers = [model.sampling.fps, model.sampling.motion_bucket_id, model.sampling.noise_aug]
         self.register_buffer("time_ids", torch.tensor([numbers]), persistent=False)
 
@@ -120,8 +121,6 @@ class AnimationTask:
         self.loss = AnimationLoss(modules, config, model)
         self.model: nn.Module = self.loss
         choose_trainable(self.loss, config)
-        mean, std = (torch.tensor(values) for values in (IMAGENET_MEAN, IMAGENET_STD))
-        self._normalise = mean[:, None, None], std[:, None, None]
 
     def batch(self, step: int, rows: range) -> dict[str, Tensor]:
         """Windows of random clips; everything random is drawn for the whole batch and then cut to ``rows``."""
@@ -155,7 +154,7 @@ class AnimationTask:
         # Training takes the identity from any frame of the clip (paper 3.4).
         identity = self.store.read(index, ("id",), rng.integers(length, size=1))["id"][0]
         variant = int(rng.integers(item["feature"].shape[1]))
-        expression_level, head_level = self._levels(index, frames)
+        expression_level, head_level = self._levels(self.store, index, frames)
         latents = item["latents"].float()
         side = latents.shape[-1]
         weight = region_weight(item["crop_points"], self.portrait.face.image_size, side, face=config.face, features=config.features)
@@ -165,7 +164,7 @@ class AnimationTask:
             "latents": latents,
             "noise": noise.expand(len(frames), -1, -1, -1),
             "reference": still["latents"][0].float(),
-            "vit": self.vit_input(still["vit"])[0],
+            "vit": vit_normalise(to_batch(still["vit"]))[0],
             "id_embedding": identity,
             "feature": item["feature"][:, variant],
             "rotation": item["rotation"][:, variant],
@@ -176,17 +175,12 @@ class AnimationTask:
             "pose": self._pose(index, frames, rng),
         }
 
-    def vit_input(self, pictures: Tensor) -> Tensor:
-        """(n, s, s, 3) uint8 -> (n, 3, s, s), ImageNet's normalisation."""
-        mean, std = self._normalise
-        return (rearrange(pictures, "n h w c -> n c h w").float() / 255 - mean) / std
-
-    def _levels(self, index: int, frames: np.ndarray) -> tuple[int, int]:
+    def _levels(self, store: Store, index: int, frames: np.ndarray) -> tuple[int, int]:
         """Intensity levels of the chunk about the window, as inference finds them over its chunks."""
-        config = self.portrait.motion
-        chunk = min(max(config.chunk, len(frames)), self.store.lengths[index])
-        first = int(np.clip(int(frames.mean()) - chunk // 2, 0, self.store.lengths[index] - chunk))
-        points = self.store.read(index, ("five_points",), slice(first, first + chunk))["five_points"].numpy()
+        config, length = self.portrait.motion, store.lengths[index]
+        chunk = min(max(config.chunk, len(frames)), length)
+        first = int(np.clip(int(frames.mean()) - chunk // 2, 0, length - chunk))
+        points = store.read(index, ("five_points",), slice(first, first + chunk))["five_points"].numpy()
         expression, head = (np.array([value]) for value in chunk_intensity(points, config.intensity))
         return int(quantise(expression, EXPRESSION_RANGE, config.levels)[0]), int(quantise(head, HEAD_RANGE, config.levels)[0])
 
@@ -223,9 +217,10 @@ class AnimationTask:
         """Latents (F, z, h, w) of held-out clip ``index`` sampled from its first frame and its own motion."""
         names = ("latents", "vit", "id", "feature", "rotation", "translation")
         item = {name: value.to(device) for name, value in self.held_out.read(index, names, slice(None)).items()}
-        levels = [torch.tensor([level], device=device) for level in self._held_out_levels(index)]
+        found = self._levels(self.held_out, index, np.arange(self.held_out.lengths[index]))
+        levels = [torch.tensor([level], device=device) for level in found]
         motion = self.loss.motion(*(item[name][None, :, 0] for name in ("feature", "rotation", "translation")), *levels)[0]
-        tokens = self.loss.appearance_tokens(self.vit_input(item["vit"][:1].cpu()).to(device), item["id"][:1])
+        tokens = self.loss.appearance_tokens(vit_normalise(to_batch(item["vit"][:1].cpu())).to(device), item["id"][:1])
         sampling, scaling = self.portrait.sampling, self.portrait.vae["scaling_factor"]
         reference = item["latents"][:1].float()
         latents = reference
@@ -244,13 +239,6 @@ class AnimationTask:
         ):
             latents = state.latents
         return latents / scaling
-
-    def _held_out_levels(self, index: int) -> tuple[int, int]:
-        store, self.store = self.store, self.held_out
-        try:
-            return self._levels(index, np.arange(self.held_out.lengths[index]))
-        finally:
-            self.store = store
 
     def _decoded(self, latents: Tensor) -> Tensor:
         return torch.cat([to_uint8(frames) for _, frames in decode_chunks(self.vae, latents, chunk=self.portrait.sampling.decode_chunk)])

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from hp_core.config import FaceConfig
 from hp_core.errors import FaceError, PortraitError
 from hp_core.face.analyzer import Face, FaceAnalyzer
-from hp_core.face.crop import crop_square, head_crop, map_points, square_box
+from hp_core.face.crop import crop_square, map_points, square_box
 from hp_core.face.track import FaceTracker, choose_face, same_face
 from hp_core.training.clips import Clip
 from hp_core.values import FaceTrack
@@ -82,7 +81,7 @@ class ClipMaker:
             fps=fps,
             frames=np.stack(self._crops),
             motion_crops=track.motion_crops,
-            head_crops=np.stack([head_crop(Image.fromarray(crop), self.config) for crop in self._crops]),
+            head_crops=track.head_crops,
             five_points=track.five_points,
             crop_points=crop_points,
             rotation=rotation,

@@ -9,7 +9,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from hp_core.appearance.encode import IdentityEncoder
+from hp_core.appearance.encode import IdentityEncoder, vit_resize
 from hp_core.face.crop import arcface_align
 from hp_core.training.augment import colour_jitter, to_batch
 from hp_core.training.clips import Clip
@@ -96,8 +96,7 @@ class ClipEncoder:
 def _resized(frames: np.ndarray, size: int) -> np.ndarray:
     """(F, S, S, 3) uint8 -> (F, size, size, 3), as `hp_core.appearance.encode.vit_input` resizes."""
     images = rearrange(torch.from_numpy(frames), "f h w c -> f c h w").float()
-    resized = torch.nn.functional.interpolate(images, (size, size), mode="bilinear", antialias=True, align_corners=False)
-    return rearrange(resized.round().clamp(0, 255).byte(), "f c h w -> f h w c").numpy()
+    return rearrange(vit_resize(images, size).round().clamp(0, 255).byte(), "f c h w -> f h w c").numpy()
 
 
 def _embeddings(identity: IdentityEncoder | None, frames: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -68,10 +68,9 @@ def _components(x: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
     """
     flat = rearrange(x, "n c h w -> (n h w) c").double()
     mean = flat.mean(0)
-    values, vectors = torch.linalg.eigh(flat.T @ flat / len(flat))
+    _, vectors = torch.linalg.eigh(flat.T @ flat / len(flat))
     basis = vectors.flip(1)[:, :count]
     deviation = ((flat - mean) @ basis).std(0)
-    del values
     return basis.float(), mean.float(), deviation.float()
 
 
