@@ -325,6 +325,8 @@ class PortraitConfig:
                 "sample_size": 128,
                 "force_upcast": False,
             },
+            # Latents of about unit variance are drowned at 100, and nothing that shows is left to do below 0.3.
+            scheduler=svd_scheduler() | {"sigma_min": 0.3, "sigma_max": 100.0},
         )
 
     @staticmethod

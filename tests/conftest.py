@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from hp_core.evaluation.readings import MotionReader
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see hp_core.cli.main; set before torch loads OpenMP
 
@@ -47,3 +53,41 @@ def demo_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for _ in init_folder(folder, "demo"):
         pass
     return folder
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """`hp-portrait` with these arguments: exit code, stdout, stderr."""
+    from hp_core.cli import main
+
+    monkeypatch.setenv("COLUMNS", "400")
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["hp-portrait", *map(str, arguments)])
+        capsys.readouterr()
+        code: Any = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def reader() -> Iterator[MotionReader]:
+    """MediaPipe's readings; tests that need them skip without the model."""
+    from hp_core.errors import FaceError
+    from hp_core.evaluation.readings import MotionReader
+
+    try:
+        opened = MotionReader()
+    except FaceError as error:
+        pytest.skip(str(error))
+    with opened:
+        yield opened

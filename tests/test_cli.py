@@ -20,7 +20,7 @@ import typer
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from hp_core.cli import app, main
+from hp_core.cli import app
 from hp_core.config import PortraitConfig
 from hp_core.demo.identity import Identity
 from hp_core.demo.performance import Performance
@@ -38,25 +38,6 @@ COMMANDS = (
 SMALL = "hyportrait/image_proj.safetensors"
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The entry point with these arguments: exit code, stdout, stderr."""
-    monkeypatch.setenv("COLUMNS", "400")
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["hp-portrait", *map(str, arguments)])
-        capsys.readouterr()
-        code: Any = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 def face(identity: int, size: int = SIZE) -> np.ndarray:

@@ -165,7 +165,7 @@ class _Run:
         self.task, self.optim, self.log, self.folder = task, optim, log, folder
         self.facts = json.loads(json.dumps(facts))
         threads = torch.get_num_threads()
-        self.accelerator: Any = Accelerator(mixed_precision=optim.precision)
+        self.accelerator: Any = Accelerator(mixed_precision=optim.precision.replace("fp32", "no"))
         if self.accelerator.num_processes == 1:
             torch.set_num_threads(threads)  # accelerate counts physical cores, of which virtual machines often report one
         self.parts = self.accelerator.num_processes * optim.accumulate
@@ -208,7 +208,7 @@ class _Run:
         means = {name: float(self.accelerator.reduce(value, "mean")) for name, value in sums.items()}
         if not np.isfinite(means["loss"]):
             raise PortraitError(
-                f"The loss is {means['loss']} at step {self.step + 1}. Lower optim.lr (now {self.optim.lr:g}) or use precision: no; "
+                f"The loss is {means['loss']} at step {self.step + 1}. Lower optim.lr (now {self.optim.lr:g}) or use precision: fp32; "
                 f"the checkpoints in {self.folder} are from before."
             )
         self.optimizer.step()

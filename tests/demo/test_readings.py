@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
 from hp_core.bench import face_readings
 from hp_core.demo.identity import Identity
 from hp_core.demo.render import five_points
-from hp_core.errors import FaceError, ImageError, OptionError
+from hp_core.errors import ImageError, OptionError
 from hp_core.evaluation.readings import MotionReader
 from tests.demo.faces import picture, still
 
@@ -18,16 +16,6 @@ LIMITS = {
     "yaw": 0.95, "roll": 0.95, "jaw": 0.9, "blink_left": 0.9, "blink_right": 0.9, "gaze_x": 0.9,
     "pitch": 0.85, "smile": 0.85, "brows": 0.85, "gaze_y": 0.75, "pucker": 0.7,
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def reader() -> Iterator[MotionReader]:
-    try:
-        opened = MotionReader()
-    except FaceError as error:
-        pytest.skip(str(error))
-    with opened:
-        yield opened
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import asdict, fields, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from hp_core.cli import main
 from hp_core.demo.identity import Identity
 from hp_core.demo.performance import Performance
 from hp_core.demo.render import SMALLEST, five_points, render
@@ -96,21 +94,9 @@ def test_the_truth_file_holds_everything(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(run: Run) -> Run:
     """`hp-portrait faces` with these arguments: exit code, stdout, stderr."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["hp-portrait", "faces", *map(str, arguments)])
-        capsys.readouterr()
-        code: Any = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
+    return partial(run, "faces")
 
 
 def test_faces_writes_a_clip_and_its_truth(run: Run, tmp_path: Path) -> None:

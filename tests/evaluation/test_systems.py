@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -27,16 +26,6 @@ from hp_core.progress import Progress, result
 
 pytest.importorskip("skimage", reason="the extra evaluation is not installed")
 SIZE, FRAMES = 128, 6
-
-
-@pytest.fixture(scope="module")
-def reader() -> Iterator[MotionReader]:
-    try:
-        opened = MotionReader()
-    except FaceError as error:
-        pytest.skip(str(error))
-    with opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

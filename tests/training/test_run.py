@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -12,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hp_core.cli import main
 from hp_core.demo.identity import Identity
 from hp_core.demo.performance import Performance
 from hp_core.demo.render import render
@@ -22,22 +20,8 @@ from hp_core.weights.load import read_state_dict
 
 from . import tiny
 
-Train = Callable[..., tuple[int, str, str]]
-QUICK = ("optim.steps=1", "optim.batch=2", "optim.precision='no'", "optim.warmup=0", "data.held_out=1")
-
-
-@pytest.fixture
-def train(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Train:
-    """The command with these arguments: exit code, stdout, stderr."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["hp-portrait", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        captured = capsys.readouterr()
-        return int(exit_.value.code or 0), captured.out, captured.err
-
-    return call
+Run = Callable[..., tuple[int, str, str]]
+QUICK = ("optim.steps=1", "optim.batch=2", "optim.warmup=0", "data.held_out=1")
 
 
 def sets(stage: str, *values: str) -> list[str]:
@@ -45,30 +29,30 @@ def sets(stage: str, *values: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_from_videos_to_weights(tmp_path: Path, train: Train) -> None:
+def test_from_videos_to_weights(tmp_path: Path, run: Run) -> None:
     videos = tmp_path / "videos"
     videos.mkdir()
     for seed in range(3):
         with VideoWriter(videos / f"{seed}.mp4", fps=Fraction(25), crf=12) as writer:
             for frame in render(Identity.sample(seed), Performance.sample(seed, 18), size=256):
                 writer.write(frame)
-    code, out, _ = train("prepare", videos, tmp_path / "shards", "--preset", "demo", "--min-face", 60, "--json")
+    code, out, _ = run("prepare", videos, tmp_path / "shards", "--preset", "demo", "--min-face", 60, "--json")
     assert code == 0
     assert json.loads(out)["clips"] == 3
-    run = tmp_path / "run"
+    folder = tmp_path / "run"
     shards = f"data.shards={tmp_path / 'shards'}"
-    assert train("train", "motion", "--out", run, *sets("motion", *QUICK, shards, "width=8", "drawn_stride=1"))[0] == 0
-    before = read_state_dict(run / "weights" / "hyportrait" / "unet.safetensors")
+    assert run("train", "motion", "--out", folder, *sets("motion", *QUICK, shards, "width=8", "drawn_stride=1"))[0] == 0
+    before = read_state_dict(folder / "weights" / "hyportrait" / "unet.safetensors")
     settings = ("frames=3", "spatial_only=false", "stride=2", "pose=1.0", "validation_steps=1")
-    code, out, _ = train("train", "animation", "--out", run, "--json", *sets("animation", *QUICK, shards, *settings))
+    code, out, _ = run("train", "animation", "--out", folder, "--json", *sets("animation", *QUICK, shards, *settings))
     assert (code, json.loads(out)["finished"]) == (0, True)
-    after = read_state_dict(run / "weights" / "hyportrait" / "unet.safetensors")
+    after = read_state_dict(folder / "weights" / "hyportrait" / "unet.safetensors")
     assert any(not np.array_equal(before[name], value) for name, value in after.items())
-    assert (run / "animation" / "validation.mp4").is_file()
-    assert (run / "animation" / "metrics.jsonl").is_file()
+    assert (folder / "animation" / "validation.mp4").is_file()
+    assert (folder / "animation" / "metrics.jsonl").is_file()
 
 
-def test_a_broken_clip_is_counted_and_the_rest_is_trained_on(tmp_path: Path, train: Train) -> None:
+def test_a_broken_clip_is_counted_and_the_rest_is_trained_on(tmp_path: Path, run: Run) -> None:
     shards = tmp_path / "shards"
     source = tiny.RenderedSource(replace(tiny.DATA, clips=4), tiny.config().face)
     with ShardWriter(shards, clips_per_shard=1) as writer:
@@ -76,7 +60,7 @@ def test_a_broken_clip_is_counted_and_the_rest_is_trained_on(tmp_path: Path, tra
             writer.add(source[index])
     last = sorted(shards.glob("*.tar"))[-1]
     last.write_bytes(last.read_bytes()[:2048] + b"\0" * 4096)
-    code, out, err = train("train", "identity", "--out", tmp_path / "run", "--json", *sets("identity", *QUICK, f"data.shards={shards}"))
+    code, out, err = run("train", "identity", "--out", tmp_path / "run", "--json", *sets("identity", *QUICK, f"data.shards={shards}"))
     assert code == 0, err
     assert any("could not be read and are left out" in notice for notice in json.loads(out)["notices"])
 
@@ -91,8 +75,8 @@ def test_a_broken_clip_is_counted_and_the_rest_is_trained_on(tmp_path: Path, tra
         (("--set", "start=/nowhere"), "which is no folder"),
     ],
 )
-def test_mistakes_are_told_in_a_line(tmp_path: Path, train: Train, arguments: tuple[str, ...], message: str) -> None:
-    code, _, err = train("train", "animation", "--out", tmp_path / "run", *arguments)
+def test_mistakes_are_told_in_a_line(tmp_path: Path, run: Run, arguments: tuple[str, ...], message: str) -> None:
+    code, _, err = run("train", "animation", "--out", tmp_path / "run", *arguments)
     assert code == 1
     assert message in " ".join(err.split())
     assert "Traceback" not in err
