@@ -178,7 +178,8 @@ class _Run:
         if self.accelerator.num_processes > 1 and self.accelerator.device.type != "cpu":
             task.model = nn.SyncBatchNorm.convert_sync_batchnorm(task.model)  # the adapters' norms see the whole batch
         trained = [p for p in task.model.parameters() if p.requires_grad]
-        adamw = torch.optim.AdamW(trained, lr=optim.lr, betas=(optim.betas[0], optim.betas[1]), weight_decay=optim.weight_decay)
+        betas = (optim.betas[0], optim.betas[1])
+        adamw = torch.optim.AdamW(trained, lr=optim.lr, betas=betas, weight_decay=optim.weight_decay, fused=True)
         self.model, self.optimizer = self.accelerator.prepare(task.model, adamw)
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]  # of a sharded model: others than before
         self.ema = Ema(self.model.parameters(), optim.ema) if optim.ema else None

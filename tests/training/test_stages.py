@@ -107,7 +107,8 @@ def test_the_identity_encoder_learns_and_has_arcfaces_interface(stores: tuple[St
     face = np.random.default_rng(0).random((112, 112, 3), np.float32)
     with torch.no_grad():
         expected = torch.nn.functional.normalize(task.net.eval()(torch.from_numpy(face).permute(2, 0, 1)[None]))[0].numpy()
-    np.testing.assert_allclose(ArcFaceOnnx(tmp_path / "arcface" / "arcface.onnx").embed(face), expected, atol=1e-5)
+    embedded = ArcFaceOnnx(tmp_path / "arcface" / "arcface.onnx").embed(face)
+    np.testing.assert_allclose(embedded, expected, atol=1e-3)  # the file holds half precision
 
 
 def test_one_person_is_not_enough_for_an_identity(tmp_path: Path) -> None:
