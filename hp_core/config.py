@@ -10,6 +10,15 @@ from typing import Any
 
 from hp_core.errors import OptionError
 
+SAMPLERS = ("euler", "ddim")
+NOISE_RULES = ("independent", "shared")
+INTENSITY_RULES = ("released", "paper")
+POSE_MODES = ("released",)
+MOTION_FILTERS = ("savgol", "one_euro")
+MOTION_ENDS = ("as it is", "loop", "ping-pong")
+KERNELS = ("auto", "flash", "efficient", "math")
+"""Of torch's scaled dot product attention; `auto` is the fastest that fits."""
+
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     """Raise `OptionError` unless ``value`` is one of ``choices``."""
@@ -72,7 +81,7 @@ class MotionConfig:
     def __post_init__(self) -> None:
         check_choice("motion.head_input", self.head_input, ("released", "symmetric"))
         check_choice("motion.translation", self.translation, ("released", "predicted"))
-        check_choice("motion.intensity", self.intensity, ("released", "paper"))
+        check_choice("motion.intensity", self.intensity, INTENSITY_RULES)
         check_choice("motion.intensity_embedding", self.intensity_embedding, ("sum", "concat"))
         check_choice("motion.memory_attention", self.memory_attention, ("memory+motion", "motion"))
         check_choice("motion.activation", self.activation, ("relu2", "silu"))
@@ -140,8 +149,8 @@ class SamplingConfig:
     decode_chunk: int = 8  # frames the temporal decoder sees at once
 
     def __post_init__(self) -> None:
-        check_choice("sampler", self.sampler, ("euler", "ddim"))
-        check_choice("noise", self.noise, ("independent", "shared"))
+        check_choice("sampler", self.sampler, SAMPLERS)
+        check_choice("noise", self.noise, NOISE_RULES)
         check_range("steps", self.steps, 1, 1000)
         check_range("window", self.window, 1)
         check_range("decode_chunk", self.decode_chunk, 1)

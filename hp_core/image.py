@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from hp_core.errors import ImageError
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor
 
 MIN_SIDE = 64  # pixels; below, no analyzer finds a face it could follow
 
@@ -50,3 +52,23 @@ def load_image(path: Path) -> np.ndarray:
     if min(height, width) < MIN_SIDE:
         raise ImageError(f"{path} is {width}x{height} pixels; each side must have at least {MIN_SIDE}. Use a larger picture.")
     return pixels
+
+
+def from_float(images: Tensor) -> np.ndarray:
+    """Pictures (frames, height, width, 3 or more channels) in 0..1 on any device -> (frames, height, width, 3) uint8, rounded."""
+    import torch
+
+    return (images[..., :3].float().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+
+
+def each_from_float(images: Tensor) -> Iterator[np.ndarray]:
+    """The pictures of `from_float` one at a time, (height, width, 3) uint8: a clip of floats is four times as large."""
+    for image in images:
+        yield from_float(image[None])[0]
+
+
+def to_float(frames: np.ndarray) -> Tensor:
+    """(frames, height, width, 3) uint8 -> the same shape, float32 in 0..1 on the CPU."""
+    import torch
+
+    return torch.tensor(frames, dtype=torch.float32) / 255

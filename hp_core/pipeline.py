@@ -28,13 +28,12 @@ from hp_core.config import PortraitConfig, SamplingConfig, check_choice, check_r
 from hp_core.errors import FaceError, OptionError, about
 from hp_core.face.analyzer import FaceAnalyzer, create_analyzer
 from hp_core.face.crop import crop_square
-from hp_core.face.track import CHOICES, CROPS, FaceTracker
+from hp_core.face.track import CHOICES, CROPS, track_faces
 from hp_core.image import load_image
-from hp_core.motion.encode import encode_motion, estimate_intensity, pad_tokens
+from hp_core.motion.encode import encode_clip, estimate_intensity
 from hp_core.pose.align import black_pose
 from hp_core.progress import Notice, Progress, Stage
-from hp_core.sampling.denoise import denoise, start_noise
-from hp_core.sampling.schedule import make_schedule
+from hp_core.sampler import ClipSampler
 from hp_core.vae import decode_chunks, encode_reference, to_uint8
 from hp_core.values import Appearance, FaceTrack, Intensity, MotionTokens, PoseMaps
 from hp_core.video import VideoInfo, VideoWriter, check_output, probe, read_frames
@@ -171,15 +170,8 @@ class PortraitPipeline:
         stage: str = "face",
     ) -> Stage[FaceTrack]:
         """Follow one face through ``frames`` (height, width, 3) uint8 RGB, the first of them number ``start`` of its video."""
-        tracker = FaceTracker(self.analyzer, self.config.face, which=which, on_missing=on_missing, crop=crop, start=start)
-        for image in frames:
-            tracker.add(image)
-            yield Progress(stage, tracker.frames, total)
-        track = tracker.finish(fps)
-        filled = int((~track.found).sum())
-        if filled:
-            yield Notice(f"{filled} of {len(track)} frames show no face and were filled by on_missing={on_missing}.")
-        return track
+        options = {"which": which, "on_missing": on_missing, "crop": crop, "fps": fps, "start": start, "stage": stage}
+        return (yield from track_faces(frames, self.analyzer, self.config.face, total=total, **options))  # type: ignore[arg-type]
 
     def intensity(self, track: FaceTrack, rule: str | None = None) -> Intensity:
         """Intensity Estimate by ``rule``, `released` or `paper`; None takes the weights' own."""
@@ -188,15 +180,10 @@ class PortraitPipeline:
 
     def motion(self, track: FaceTrack, intensity: Intensity) -> Stage[MotionTokens]:
         """Motion Encode."""
-        models, parts = self.models, []
-        done = 0
-        for part in encode_motion(
-            models.expression, models.headpose, models.motion_proj, track, intensity, self.config.motion, device=self.device
-        ):
-            parts.append(part)
-            done += len(part)
-            yield Progress("motion", done, len(track))
-        return MotionTokens.join(parts)
+        models = self.models
+        networks = (models.expression, models.headpose, models.motion_proj)
+        stage = encode_clip(*networks, track, intensity, self.config.motion, device=self.device, encoder=models.motion_fingerprint)
+        return (yield from stage)
 
     def appearance(self, portrait: FaceTrack) -> Appearance:
         """Appearance Encode."""
@@ -219,28 +206,11 @@ class PortraitPipeline:
         self, appearance: Appearance, motion: MotionTokens, pose: PoseMaps, *, sampling: SamplingConfig | None = None, seed: int = 0
     ) -> Stage[Tensor]:
         """SVD Portrait Sampler: latents of the padded clip, (frames + 2 * pad_frames, 4, height / 8, width / 8), unscaled."""
-        config = sampling or self.config.sampling
-        scaling = self.config.vae["scaling_factor"]
-        tokens, maps = pad_tokens(motion.tokens, config.pad_frames), pose.padded(config.pad_frames)
-        shape = appearance.reference_latent.shape[1:]
-        latents: Tensor | None = None
-        for state in denoise(
-            self.models.unet,
-            self.models.pose_guider,
-            noise=start_noise(len(tokens), (shape[0], shape[1], shape[2]), seed, config.noise),
-            reference_latent=appearance.reference_latent,
-            appearance=appearance.tokens,
-            motion=tokens,
-            pose=maps,
-            config=config,
-            schedule=make_schedule(self.config.scheduler, config.steps, config.sampler),
-            scaling_factor=scaling,
-            device=self.device,
-        ):
+        run = ClipSampler(self.models, appearance, motion, pose, config=sampling or self.config.sampling, seed=seed)
+        for state in run.states(self.device):
             latents = state.latents
             yield Progress("sample", state.evaluation, state.evaluations)
-        assert latents is not None
-        return latents / scaling
+        return run.unscaled(latents)
 
     def decode(self, latents: Tensor, *, sampling: SamplingConfig | None = None) -> Iterator[np.ndarray]:
         """Frames (S, S, 3) uint8 of padded latents, warm-up cut off, each chunk as soon as it is asked for."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from hp_core.errors import PortraitError
+from hp_core.progress import Progress, Stage
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKLTemporalDecoder
@@ -67,3 +68,54 @@ def to_uint8(frames: Tensor) -> Tensor:
     """(n, 3, height, width) in -1..1 -> (n, height, width, 3) uint8 on the CPU, clamped and rounded."""
     scaled = (frames * 0.5 + 0.5).clamp(0, 1) * 255
     return scaled.round().to(torch.uint8).permute(0, 2, 3, 1).cpu()
+
+
+WARM_UP = "hunyuanportrait_warm_up"
+"""Key of a `LATENT` dictionary: the latents before and after the clip, from which the decoder's chunks are counted."""
+
+
+class HostVae(nn.Module):
+    """diffusers' VAE with the two methods a ComfyUI VAE asks of its network."""
+
+    def __init__(self, vae: AutoencoderKLTemporalDecoder) -> None:
+        super().__init__()
+        self.vae = vae
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """(n, 3, height, width) in -1..1 -> the mode (n, 4, height / 8, width / 8), unscaled."""
+        return self.vae.encode(pixels).latent_dist.mode()
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """(frames, 4, height, width), unscaled, as one clip -> (frames, 3, 8 * height, 8 * width), about -1..1."""
+        return self.vae.decode(latents, num_frames=len(latents)).sample
+
+
+def through_unit_range(encode: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """An encoder of (n, height, width, 3) in 0..1, as ComfyUI's VAE is, as one of (n, 3, height, width) in -1..1."""
+    return lambda image: encode((image * 0.5 + 0.5).permute(0, 2, 3, 1))
+
+
+def decode_latent(latent: dict[str, Any], decode: Callable[[Tensor], Tensor], *, chunk: int) -> Stage[Tensor]:
+    """ComfyUI's `LATENT` to its `IMAGE`, chunk by chunk.
+
+    Chunks are counted from the first warm-up frame where the latent carries them (`WARM_UP`), as the released code counts.
+
+    Args:
+        decode: (n, 4, height, width), unscaled, as one clip -> (n, 8 * height, 8 * width, 3) in 0..1.
+
+    Returns:
+        (frames, height, width, 3) float32 in 0..1.
+    """
+    samples: Tensor = latent["samples"]
+    before, after = latent.get(WARM_UP) or (samples[:0], samples[:0])
+    if before.shape[1:] != samples.shape[1:]:  # some other block has cut or enlarged the clip: there is no warm-up for that
+        before, after = samples[:0], samples[:0]
+    whole, first = torch.cat([before, samples, after]), len(before)
+    parts = []
+    for start in range(0, len(whole), chunk):
+        low, high = max(start, first), min(start + chunk, first + len(samples))
+        if low < high:
+            frames = decode(whole[start : start + chunk])
+            parts.append(frames[low - start : high - start].float())
+            yield Progress("decode", high - first, len(samples))
+    return torch.cat(parts)

@@ -133,6 +133,11 @@ class Intensity(_Savable):
     chunk: int
     rule: str
 
+    def __str__(self) -> str:
+        pairs = zip(self.expression_levels, self.head_levels, strict=True)
+        lines = [f"frames from {i * self.chunk}: expression {e}, head {h}" for i, (e, h) in enumerate(pairs)]
+        return "\n".join([f"levels by the rule {self.rule}", *lines])
+
 
 @dataclass(frozen=True)
 class MotionTokens(_Savable):
@@ -144,6 +149,7 @@ class MotionTokens(_Savable):
         translation: (frames, 3) float32, -2..2, as the encoder predicts it.
         fps: frame rate of the driving video.
         rule: rule of the intensity.
+        encoder: tells the networks that made it from others, `PortraitModels.motion_fingerprint`; empty where that is not known.
     """
 
     tokens: Tensor
@@ -151,6 +157,7 @@ class MotionTokens(_Savable):
     translation: Tensor
     fps: Fraction
     rule: str
+    encoder: str = ""
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -166,6 +173,7 @@ class MotionTokens(_Savable):
             translation=torch.cat([part.translation for part in parts]),
             fps=parts[0].fps,
             rule=parts[0].rule,
+            encoder=parts[0].encoder,
         )
 
 

@@ -12,6 +12,7 @@ from hp_core.demo.geometry import Head
 from hp_core.demo.identity import Identity
 from hp_core.demo.performance import Performance
 from hp_core.demo.render import render
+from hp_core.progress import Progress, Stage
 
 TRAINING_SEEDS = range(1_000_000)
 """Seeds of the people and of the performances that training may see."""
@@ -101,6 +102,29 @@ def held_out_pairs(count: int) -> list[HeldOutPair]:
     """
     check_range("pairs", count, 1)
     return [HeldOutPair(index) for index in range(count)]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A held-out pair as pictures: portrait (S, S, 3), driving clip and truth (frames, S, S, 3), uint8."""
+
+    portrait: np.ndarray
+    driving: np.ndarray
+    truth: np.ndarray
+
+
+def draw_pair(index: int, frames: int, size: int) -> Stage[Scene]:
+    """`HeldOutPair` ``index``, all three at ``size`` pixels, frame by frame."""
+    pair = HeldOutPair(index)
+    performance = pair.performance(frames)
+    clips: list[np.ndarray] = []
+    for person in (pair.driver_seed, pair.portrait_seed):
+        clip = np.empty((frames, size, size, 3), np.uint8)
+        for at, frame in enumerate(render(Identity.sample(person), performance, size=size)):
+            clip[at] = frame
+            yield Progress("draw", len(clips) * frames + at + 1, 2 * frames)
+        clips.append(clip)
+    return Scene(pair.portrait(size), *clips)
 
 
 def _play(person: int, performance: Performance, size: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -12,6 +12,7 @@ from hp_core.config import FaceConfig, check_choice
 from hp_core.errors import FaceError, OptionError
 from hp_core.face.analyzer import Face, FaceAnalyzer
 from hp_core.face.crop import crop_square, head_crop, map_points, motion_crop, square_box
+from hp_core.progress import Notice, Progress, Stage
 from hp_core.values import ON_MISSING, FaceTrack
 
 # A face further than this from where it was last seen, in box sides, is somebody else's; after a gap it may be a little further.
@@ -215,6 +216,35 @@ class FaceTracker:
         if nearest is None or float(np.abs(nearest - expected).mean()) > size / 10:
             return crop, expected, False
         return crop, nearest.astype(np.float32), True
+
+
+def track_faces(
+    frames: Iterable[np.ndarray],
+    analyzer: FaceAnalyzer,
+    config: FaceConfig,
+    *,
+    total: int,
+    which: str | int = "largest",
+    on_missing: str = "error",
+    crop: str = "face",
+    fps: Fraction = Fraction(25),
+    start: int = 0,
+    stage: str = "face",
+) -> Stage[FaceTrack]:
+    """Follow one face through ``frames`` (height, width, 3) uint8 RGB; for the options and the errors see `FaceTracker`.
+
+    Args:
+        total: how many frames there are, for the progress.
+    """
+    tracker = FaceTracker(analyzer, config, which=which, on_missing=on_missing, crop=crop, start=start)
+    for image in frames:
+        tracker.add(image)
+        yield Progress(stage, tracker.frames, total)
+    track = tracker.finish(fps)
+    filled = int((~track.found).sum())
+    if filled:
+        yield Notice(f"{filled} of {len(track)} frames show no face and were filled by on_missing={on_missing}.")
+    return track
 
 
 def missing_message(index: int, others: int, analyzer: FaceAnalyzer) -> str:

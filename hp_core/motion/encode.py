@@ -13,6 +13,7 @@ from hp_core.errors import OptionError, PortraitError
 from hp_core.motion.encoders import ExpressionEncoder, HeadPoseEncoder
 from hp_core.motion.intensity import estimate
 from hp_core.motion.refiner import MotionRefiner
+from hp_core.progress import Progress, Stage
 from hp_core.values import FaceTrack, Intensity, MotionTokens
 
 
@@ -41,9 +42,13 @@ def encode_motion(
     config: MotionConfig,
     *,
     device: torch.device | str,
+    encoder: str = "",
     batch: int = 16,
 ) -> Iterator[MotionTokens]:
     """Motion tokens of ``track``, ``batch`` frames at a time, on the CPU; `MotionTokens.join` makes one of them.
+
+    Args:
+        encoder: what tells these networks from others (`PortraitModels.motion_fingerprint`).
 
     Raises:
         OptionError: ``intensity`` was estimated on another clip.
@@ -67,7 +72,28 @@ def encode_motion(
         tokens = motion_tokens(refined, rotation, translation, translation_rule=config.translation)
         if not torch.isfinite(tokens).all():
             raise PortraitError(f"The motion encoders gave NaN or infinity in frames {start} to {start + len(tokens) - 1}. Use float32.")
-        yield MotionTokens(tokens.float().cpu(), rotation.float().cpu(), translation.float().cpu(), track.fps, intensity.rule)
+        yield MotionTokens(tokens.float().cpu(), rotation.float().cpu(), translation.float().cpu(), track.fps, intensity.rule, encoder)
+
+
+def encode_clip(
+    expression: ExpressionEncoder,
+    head_pose: HeadPoseEncoder,
+    refiner: MotionRefiner,
+    track: FaceTrack,
+    intensity: Intensity,
+    config: MotionConfig,
+    *,
+    device: torch.device | str,
+    encoder: str = "",
+) -> Stage[MotionTokens]:
+    """The whole of `encode_motion` as one value."""
+    parts: list[MotionTokens] = []
+    done = 0
+    for part in encode_motion(expression, head_pose, refiner, track, intensity, config, device=device, encoder=encoder):
+        parts.append(part)
+        done += len(part)
+        yield Progress("motion", done, len(track))
+    return MotionTokens.join(parts)
 
 
 def to_input(crops: np.ndarray, device: torch.device | str, dtype: torch.dtype) -> Tensor:

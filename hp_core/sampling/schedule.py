@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hp_core.config import check_choice, check_range
+from hp_core.config import SAMPLERS, check_choice, check_range
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def make_schedule(config: Mapping[str, Any], steps: int, sampler: str = "euler")
     Raises:
         OptionError: unknown sampler, or steps outside 1..1000.
     """
-    check_choice("sampler", sampler, ("euler", "ddim"))
+    check_choice("sampler", sampler, SAMPLERS)
     check_range("steps", steps, 1, 1000)
     if sampler == "euler":
         from diffusers import EulerDiscreteScheduler

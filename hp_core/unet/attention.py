@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -13,6 +14,8 @@ from diffusers.models.attention_processor import Attention
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from hp_core.config import KERNELS, check_choice
 
 KeysValues = tuple[Tensor, Tensor]  # each (batch, tokens, channels), projected for one layer
 
@@ -74,6 +77,24 @@ def attend(query: Tensor, key: Tensor, value: Tensor, *, heads: int) -> Tensor:
     q, k, v = (rearrange(x, "b t (h d) -> b h t d", h=heads) for x in (query, key, value))
     out = rearrange(F.scaled_dot_product_attention(q, k, v), "b h t d -> b t (h d)")
     return out.reshape(rows, -1, out.shape[-1])
+
+
+@contextmanager
+def attention_kernel(name: str) -> Iterator[None]:
+    """Keep every attention in the block to one of torch's kernels (`KERNELS`).
+
+    Raises:
+        OptionError: an unknown name; torch itself says so where the kernel cannot run on the device.
+    """
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    check_choice("attention", name, KERNELS)
+    if name == "auto":
+        yield
+        return
+    kernels = {"flash": SDPBackend.FLASH_ATTENTION, "efficient": SDPBackend.EFFICIENT_ATTENTION, "math": SDPBackend.MATH}
+    with sdpa_kernel(kernels[name]):
+        yield
 
 
 @torch.no_grad()

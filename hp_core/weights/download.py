@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from hp_core.config import check_choice
 from hp_core.errors import WeightsError
 from hp_core.files import make_folder
+from hp_core.progress import Progress, Stage
 from hp_core.weights.catalog import CATALOG, GROUPS, WeightFile
 
 BLOCK = 1 << 20
@@ -50,6 +51,20 @@ def download(folder: Path, groups: tuple[str, ...] = ("animate",), *, mirror: bo
             else:
                 _fetch_hub(entry, target, mirror)
             yield entry, target, False
+
+
+def download_report(folder: Path, group: str, *, start: bool, mirror: bool = False) -> Stage[str]:
+    """`download` of one group, or, unless ``start`` is set, only what it would do; one line a file."""
+    wanted = [entry for entry in CATALOG.values() if group in ("all", entry.group)]
+    check_choice("what", group, (*GROUPS, "all"))
+    if not start:
+        lines = [f"{'there' if entry.find(folder) else 'to fetch'}: {entry.path} ({entry.licence})" for entry in wanted]
+        return "\n".join([f"Nothing was fetched: start is off. Into {folder} would go:", *lines])
+    lines = []
+    for done, (entry, path, present) in enumerate(download(folder, (group,), mirror=mirror), 1):
+        lines.append(f"{'was there' if present else 'fetched'}: {path} ({entry.licence})")
+        yield Progress("download", done, len(wanted))
+    return "\n".join(lines)
 
 
 def _fetch_hub(entry: WeightFile, target: Path, mirror: bool) -> None:

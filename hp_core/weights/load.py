@@ -39,7 +39,8 @@ FLOAT32_MODULES = ("expression", "headpose", "motion_proj")
 class PortraitModels:
     """Every network of the system, on one device, by the published files' names.
 
-    ``identity`` is None where no ArcFace lies beside them; ``fingerprint`` tells these weights from others.
+    ``identity`` is None where no ArcFace lies beside them; ``fingerprint`` tells these weights from others, and
+    ``motion_fingerprint`` those that make motion tokens.
     """
 
     config: PortraitConfig
@@ -53,6 +54,7 @@ class PortraitModels:
     vae: AutoencoderKLTemporalDecoder
     identity: IdentityEncoder | None
     fingerprint: str
+    motion_fingerprint: str = ""
 
 
 def build_module(name: str, config: PortraitConfig) -> Any:
@@ -227,13 +229,19 @@ def load_models(folder: Path, *, device: torch.device | str, dtype: torch.dtype)
         from hp_core.appearance.identity import ArcFaceOnnx
 
         identity = ArcFaceOnnx(arcface)
-    return PortraitModels(config=config, identity=identity, fingerprint=fingerprint(folder), **modules)
+    return PortraitModels(
+        config=config,
+        identity=identity,
+        fingerprint=fingerprint(folder),
+        motion_fingerprint=fingerprint(folder, FLOAT32_MODULES),
+        **modules,
+    )
 
 
-def fingerprint(folder: Path) -> str:
-    """Twelve hex digits that tell one set of weights from another: names, sizes and 64 KiB from each end of every file."""
+def fingerprint(folder: Path, names: tuple[str, ...] = MODULES) -> str:
+    """Twelve hex digits that tell one set of weights from another: names, sizes and 64 KiB from each end of the files ``names``."""
     digest = hashlib.sha256()
-    for name in MODULES:
+    for name in names:
         path = CATALOG[name].find(folder)
         if path is not None:
             _add_file(digest, name, path)

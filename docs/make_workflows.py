@@ -1,0 +1,416 @@
+"""Write the templates in `workflows/` from the graphs described here, and the English locale, by the schemas of a running ComfyUI.
+
+python docs/make_workflows.py http://127.0.0.1:8188
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parents[1] / "workflows"
+WIDTH, GAP = 330, 50
+WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
+PREFIX = "HunyuanPortrait"
+
+
+@dataclass
+class Node:
+    """A block and where its outputs can be reached: ``node["model"]``."""
+
+    number: int
+    kind: str
+    info: dict[str, Any]
+    values: dict[str, Any]
+    column: int
+
+    def __getitem__(self, output: str) -> Output:
+        return Output(self, self.info["output_name"].index(output))
+
+
+@dataclass(frozen=True)
+class Output:
+    """One output of a block."""
+
+    node: Node
+    slot: int
+
+    @property
+    def kind(self) -> str:
+        """Its socket type."""
+        return self.node.info["output"][self.slot]
+
+
+@dataclass
+class Graph:
+    """A workflow under construction; `text` is the note inside it."""
+
+    schemas: dict[str, Any]
+    text: str
+    nodes: list[Node] = field(default_factory=list)
+
+    def add(self, kind: str, column: int, **values: Any) -> Node:
+        """A block in a column; values are widget values or outputs of other blocks."""
+        name = PREFIX + kind if PREFIX + kind in self.schemas else kind
+        known = inputs_of(self.schemas[name])
+        strange = [key for key in values if key not in known]
+        if strange:
+            raise SystemExit(f"{name} has no input {strange[0]}; it has {', '.join(known)}.")
+        node = Node(len(self.nodes) + 1, name, self.schemas[name], values, column)
+        self.nodes.append(node)
+        return node
+
+    def json(self) -> dict[str, Any]:
+        """UI format 0.4."""
+        links: list[list[Any]] = []
+        nodes = [self._node(node, links) for node in self.nodes]
+        for number, origin, slot, *_ in links:
+            outputs = nodes[origin - 1]["outputs"]
+            outputs[slot]["links"] = (outputs[slot]["links"] or []) + [number]
+        nodes.append(self._note(len(nodes) + 1))
+        self._arrange(nodes)
+        return {
+            "last_node_id": len(nodes),
+            "last_link_id": len(links),
+            "nodes": nodes,
+            "links": links,
+            "groups": [],
+            "config": {},
+            "extra": {"ds": {"scale": 0.7, "offset": [60, 80]}},
+            "version": 0.4,
+        }
+
+    def _node(self, node: Node, links: list[list[Any]]) -> dict[str, Any]:
+        sockets, widgets = [], []
+        for name, (spec, optional) in inputs_of(node.info).items():
+            given = node.values.get(name)
+            is_widget = (spec[0] if isinstance(spec[0], str) else "COMBO") in WIDGETS
+            if isinstance(given, Output) or not is_widget:
+                socket: dict[str, Any] = {"name": name, "type": given.kind if isinstance(given, Output) else spec[0], "link": None}
+                if optional:
+                    socket["shape"] = 7
+                if is_widget:
+                    socket["widget"] = {"name": name}
+                if isinstance(given, Output):
+                    socket["link"] = len(links) + 1
+                    links.append([len(links) + 1, given.node.number, given.slot, node.number, len(sockets), given.kind])
+                sockets.append(socket)
+            if is_widget:
+                widgets += _widget(spec, given)
+        outputs = [
+            {"name": name, "type": kind, "links": None} for name, kind in zip(node.info["output_name"], node.info["output"], strict=True)
+        ]
+        made = {
+            "id": node.number,
+            "type": node.kind,
+            "pos": [node.column, 0],
+            "size": [WIDTH, 50 + 26 * len(widgets) + 22 * max(len(sockets), len(outputs)) + _extra(node.kind)],
+            "flags": {},
+            "order": node.number - 1,
+            "mode": 0,
+            "inputs": sockets,
+            "outputs": outputs,
+            "properties": {"Node name for S&R": node.kind},
+            "widgets_values": widgets,
+        }
+        if node.kind == f"{PREFIX}Load" and node.values.get("weights") == PREFIX:
+            made["properties"]["models"] = released_models()
+        return made
+
+    def _note(self, number: int) -> dict[str, Any]:
+        return {
+            "id": number,
+            "type": "MarkdownNote",
+            "pos": [0, -1],
+            "size": [WIDTH, 60 + 26 * (self.text.count("\n") + len(self.text) // 44 + 1)],
+            "flags": {},
+            "order": number - 1,
+            "mode": 0,
+            "inputs": [],
+            "outputs": [],
+            "properties": {},
+            "widgets_values": [self.text],
+            "color": "#432",
+            "bgcolor": "#653",
+        }
+
+    @staticmethod
+    def _arrange(nodes: list[dict[str, Any]]) -> None:
+        """From columns to pixels: blocks of one column one below the other, the note on top of the first."""
+        heights: dict[int, int] = {}
+        for node in sorted(nodes, key=lambda node: (node["type"] != "MarkdownNote", node["id"])):
+            column = node["pos"][0]
+            node["pos"] = [column * (WIDTH + GAP), heights.get(column, 0)]
+            heights[column] = heights.get(column, 0) + node["size"][1] + GAP
+
+
+def inputs_of(info: dict[str, Any]) -> dict[str, tuple[list[Any], bool]]:
+    """Name to (specification, optional), in schema order."""
+    parts = (("required", False), ("optional", True))
+    return {name: (spec, optional) for part, optional in parts for name, spec in info["input"].get(part, {}).items()}
+
+
+def _widget(spec: list[Any], given: Any) -> list[Any]:
+    options = spec[1] if len(spec) > 1 else {}
+    choices = spec[0] if isinstance(spec[0], list) else options.get("options") or [""]
+    first = choices[0] if spec[0] == "COMBO" or isinstance(spec[0], list) else {"STRING": "", "BOOLEAN": False}.get(spec[0], 0)
+    values = [options.get("default", first) if given is None or isinstance(given, Output) else given]
+    if options.get("control_after_generate"):
+        values.append("fixed")
+    if options.get("image_upload") or options.get("video_upload") or options.get("upload"):
+        values.append("image")
+    return values
+
+
+def _extra(kind: str) -> int:
+    """Room for the picture that a block shows."""
+    return 260 if kind in ("LoadImage", "PreviewImage", "SaveVideo", "LoadVideo", f"{PREFIX}TrackPreview", "MaskPreview") else 0
+
+
+def released_models() -> list[dict[str, str]]:
+    """What the frontend offers to download for the released set."""
+    sys.path.insert(0, str(FOLDER.parent))
+    from hp_core.weights.catalog import CATALOG
+
+    return [
+        {
+            "name": entry.path,
+            "url": f"https://huggingface.co/{entry.mirror or entry.repo}/resolve/{entry.revision}/{entry.remote or entry.path}",
+            "directory": PREFIX,
+        }
+        for entry in CATALOG.values()
+        if entry.group == "animate" and not entry.name.endswith("_config")
+    ]
+
+
+DEMO = "demo (comes with the pack)"
+DEMO_SAMPLER = {"steps": 4, "appearance_guidance": 1.0, "motion_guidance": 1.0}
+PORTRAIT, DRIVING, OTHER = "portrait.png", "driving.mp4", "driving2.mp4"
+
+
+def quick_start(schemas: dict[str, Any]) -> Graph:
+    """Everything drawn: nothing to download, nothing to upload."""
+    g = Graph(
+        schemas,
+        "## HunyuanPortrait: quick start\nPress **Run**. A drawn person takes on what another one does; the small weights that come "
+        "with the pack do it in about a minute on a CPU.\n\nChange **pair** for other people. For photographs open the template "
+        "*HunyuanPortrait-2-animate-a-portrait*.",
+    )
+    load, faces = g.add("Load", 0, weights=DEMO), g.add("DrawnFaces", 0)
+    portrait = g.add("FaceCrop", 1, analyzer=load["analyzer"], images=faces["portrait"], crop="whole")
+    driving = g.add("FaceCrop", 1, analyzer=load["analyzer"], video=faces["driving"], crop="whole", on_missing="hold")
+    animate(g, load, portrait, driving, 2, demo=True, sampler=DEMO_SAMPLER)
+    return g
+
+
+def animate(
+    g: Graph, load: Node, portrait: Node, driving: Node, column: int, *, demo: bool, sampler: dict[str, Any], save: bool = True, **more: Any
+) -> Node:
+    """From two tracks to a saved video; returns the decoder."""
+    motion = more.pop("motion", None) or encode(g, load, driving, column)
+    appearance = g.add("AppearanceEncode", column, model=load["model"], vae=load["vae"], portrait=portrait["face_track"])
+    if demo:
+        more["options"] = g.add("SamplerOptions", column, pad_frames=0, noise="shared")["options"]
+    latent = g.add(
+        "Sampler", column + 1, model=load["model"], appearance=appearance["appearance"], motion=motion["motion"], **sampler, **more
+    )
+    decoded = g.add("Decode", column + 1, latent=latent["latent"], vae=load["vae"])
+    if save:
+        finish(g, decoded["images"], driving["fps"], column + 2)
+    return decoded
+
+
+def encode(g: Graph, load: Node, driving: Node, column: int) -> Node:
+    """Intensity and motion of a driving track."""
+    intensity = g.add("IntensityEstimate", column, face_track=driving["face_track"])
+    return g.add("MotionEncode", column, model=load["model"], face_track=driving["face_track"], intensity=intensity["intensity"])
+
+
+def finish(g: Graph, images: Output, fps: Output, column: int, audio: Output | None = None) -> None:
+    """Core's own video blocks."""
+    values = {"audio": audio} if audio else {}
+    video = g.add("CreateVideo", column, images=images, fps=fps, **values)
+    g.add("SaveVideo", column, video=video["VIDEO"], filename_prefix="video/HunyuanPortrait")
+
+
+def released(schemas: dict[str, Any], text: str) -> tuple[Graph, Node, Node]:
+    """A graph with the released weights and a portrait."""
+    g = Graph(
+        schemas,
+        text + "\n\nThe released weights (8 GB, **academic and research use only**) go to `models/HunyuanPortrait`: the block "
+        "*Download HunyuanPortrait* fetches them.",
+    )
+    return g, g.add("Load", 0, weights=PREFIX), g.add("LoadImage", 0, image=PORTRAIT)
+
+
+def crops(g: Graph, load: Node, picture: Node, column: int = 1, *, file: str = DRIVING, **options: Any) -> tuple[Node, Node, Node]:
+    """Tracks of the portrait and of a driving video; and the video itself."""
+    video = g.add("LoadVideo", 0, file=file)
+    portrait = g.add("FaceCrop", column, analyzer=load["analyzer"], images=picture["IMAGE"])
+    driving = g.add("FaceCrop", column, analyzer=load["analyzer"], video=video["VIDEO"], on_missing="interpolate", **options)
+    return portrait, driving, video
+
+
+def animate_a_portrait(schemas: dict[str, Any]) -> Graph:
+    """The square alone, sound kept."""
+    g, load, picture = released(
+        schemas, "## Animate a portrait\nThe square around the face takes on the motion of the video; its sound is kept."
+    )
+    portrait, driving, video = crops(g, load, picture)
+    decoded = animate(g, load, portrait, driving, 2, demo=False, sampler={}, save=False)
+    parts = g.add("GetVideoComponents", 1, video=video["VIDEO"])
+    finish(g, decoded["images"], driving["fps"], 4, parts["audio"])
+    return g
+
+
+def full_picture(schemas: dict[str, Any]) -> Graph:
+    """Pasted back."""
+    g, load, picture = released(
+        schemas, "## Full picture\nThe animated square is pasted back into the untouched picture, with a soft border."
+    )
+    portrait, driving, video = crops(g, load, picture)
+    decoded = animate(g, load, portrait, driving, 2, demo=False, sampler={}, save=False)
+    parts = g.add("GetVideoComponents", 1, video=video["VIDEO"])
+    pasted = g.add("PasteBack", 4, images=decoded["images"], portrait=portrait["face_track"])
+    finish(g, pasted["images"], driving["fps"], 4, parts["audio"])
+    return g
+
+
+def two_drivers(schemas: dict[str, Any]) -> Graph:
+    """Expression of one, head of another."""
+    g, load, picture = released(
+        schemas,
+        "## Expression from one video, head from another\nMotion Mix takes the head's rotation of the second video. "
+        "*relative* adds its turns to where the first one looks.",
+    )
+    portrait, driving, _ = crops(g, load, picture)
+    second = g.add("FaceCrop", 1, analyzer=load["analyzer"], video=g.add("LoadVideo", 0, file=OTHER)["VIDEO"], on_missing="interpolate")
+    first, other = encode(g, load, driving, 2), encode(g, load, second, 2)
+    mixed = g.add("MotionMix", 3, motion=first["motion"], other=other["motion"], relative=True)
+    animate(g, load, portrait, driving, 3, demo=False, sampler={}, motion=mixed)
+    return g
+
+
+def long_video(schemas: dict[str, Any]) -> Graph:
+    """Windows, and parts of a video."""
+    g, load, picture = released(
+        schemas,
+        "## Long video\nThe video is read frame by frame and sampled in windows, so the card's memory does not grow with its "
+        "length. *frames* in Face Crop says how much of it to use (0: all).\n\nA smaller window needs less memory.",
+    )
+    portrait, driving, video = crops(g, load, picture, frames=0)
+    options = g.add("SamplerOptions", 2)
+    parts = g.add("GetVideoComponents", 1, video=video["VIDEO"])
+    decoded = animate(g, load, portrait, driving, 2, demo=False, sampler={}, save=False, options=options["options"])
+    pasted = g.add("PasteBack", 4, images=decoded["images"], portrait=portrait["face_track"])
+    finish(g, pasted["images"], driving["fps"], 4, parts["audio"])
+    return g
+
+
+def several_faces(schemas: dict[str, Any]) -> Graph:
+    """Two faces of one picture, each with a driver."""
+    g, load, picture = released(
+        schemas,
+        "## Several faces\nEach face of the picture has its own Face Crop (*leftmost*, *rightmost*) and its own driver. The "
+        "second Paste Back goes *onto* the frames of the first.",
+    )
+    onto: dict[str, Any] = {}
+    for number, (which, file) in enumerate((("leftmost", DRIVING), ("rightmost", OTHER))):
+        column = 1 + 4 * number
+        video = g.add("LoadVideo", 0, file=file)
+        portrait = g.add("FaceCrop", column, analyzer=load["analyzer"], images=picture["IMAGE"], which=which)
+        driving = g.add("FaceCrop", column, analyzer=load["analyzer"], video=video["VIDEO"], on_missing="interpolate")
+        decoded = animate(g, load, portrait, driving, column + 1, demo=False, sampler={}, save=False)
+        pasted = g.add("PasteBack", column + 3, images=decoded["images"], portrait=portrait["face_track"], **onto)
+        onto = {"onto": pasted["images"]}
+    finish(g, pasted["images"], driving["fps"], 9)
+    return g
+
+
+def motion_template(schemas: dict[str, Any]) -> Graph:
+    """Save a motion; edit and reuse it."""
+    g, load, picture = released(
+        schemas,
+        "## Motion templates\nMotion Save writes the motion to `output/motions`; it fits every portrait. Motion Edit makes it a "
+        "little stronger, smoother, and a loop.\n\nTo reuse a saved one, put Motion Load in the place of Motion Encode.",
+    )
+    portrait, driving, _ = crops(g, load, picture)
+    motion = encode(g, load, driving, 2)
+    g.add("MotionSave", 3, motion=motion["motion"])
+    edited = g.add("MotionEdit", 3, motion=motion["motion"], expression=1.2, smooth=3, end="loop")
+    animate(g, load, portrait, driving, 3, demo=False, sampler={}, motion=edited)
+    return g
+
+
+def every_stage(schemas: dict[str, Any]) -> Graph:
+    """The drawn people again, each stage shown."""
+    g = Graph(
+        schemas,
+        "## Every stage\nWhat each block makes, on drawn people and the small weights: crops, intensity, pose, track, result, and the "
+        "exact truth beside it.",
+    )
+    load, faces = g.add("Load", 0, weights=DEMO), g.add("DrawnFaces", 0, frames=24)
+    portrait = g.add("FaceCrop", 1, analyzer=load["analyzer"], images=faces["portrait"], crop="whole")
+    driving = g.add("FaceCrop", 1, analyzer=load["analyzer"], video=faces["driving"], crop="whole", on_missing="hold")
+    g.add("PreviewImage", 1, images=driving["motion_crop"])
+    intensity = g.add("IntensityEstimate", 2, face_track=driving["face_track"])
+    g.add("PreviewImage", 2, images=intensity["curves"])
+    g.add("PreviewAny", 2, source=intensity["levels"])
+    pose = g.add("PoseAlign", 2, face_track=driving["face_track"], portrait=portrait["face_track"])
+    g.add("PreviewImage", 3, images=pose["preview"])
+    g.add("TrackPreview", 3, face_track=driving["face_track"], intensity=intensity["intensity"], pose=pose["pose"])
+    motion = g.add("MotionEncode", 3, model=load["model"], face_track=driving["face_track"], intensity=intensity["intensity"])
+    decoded = animate(g, load, portrait, driving, 4, demo=True, sampler=DEMO_SAMPLER, save=False, motion=motion, pose=pose["pose"])
+    g.add("PreviewImage", 6, images=decoded["images"])
+    g.add("PreviewImage", 6, images=faces["truth"])
+    return g
+
+
+TEMPLATES = {
+    "1-quick-start": quick_start,
+    "2-animate-a-portrait": animate_a_portrait,
+    "3-full-picture": full_picture,
+    "4-expression-and-head-of-two-videos": two_drivers,
+    "5-long-video": long_video,
+    "6-several-faces": several_faces,
+    "7-motion-template": motion_template,
+    "8-every-stage": every_stage,
+}
+
+
+def main(address: str) -> None:
+    """Write every template."""
+    with urllib.request.urlopen(f"{address}/object_info") as answer:
+        schemas = json.load(answer)
+    for name, make in TEMPLATES.items():
+        path = FOLDER / f"{PREFIX}-{name}.json"
+        path.write_text(json.dumps(make(schemas).json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        sys.stdout.write(f"{path}\n")
+    path = FOLDER.parent / "locales" / "en" / "nodeDefs.json"
+    path.write_text(json.dumps(english(schemas), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    sys.stdout.write(f"{path}\n")
+
+
+def english(schemas: dict[str, Any]) -> dict[str, Any]:
+    """The schemas' own words in the form of a locale, for translators to start from."""
+    return {
+        name: {
+            "display_name": info["display_name"],
+            "description": info["description"],
+            "inputs": {key: {"name": key, "tooltip": spec[1]["tooltip"]} for key, (spec, _) in inputs_of(info).items()},
+            "outputs": {
+                str(slot): {"name": said, "tooltip": tooltip}
+                for slot, (said, tooltip) in enumerate(zip(info["output_name"], info["output_tooltips"], strict=True))
+            },
+        }
+        for name, info in schemas.items()
+        if name.startswith(PREFIX)
+    }
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8188")

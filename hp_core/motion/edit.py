@@ -1,0 +1,340 @@
+"""Motion editing: pure functions from motion tokens to motion tokens.
+
+A token holds the refined expression channels and, in its last six, head rotation (degrees) and translation. Every function
+edits these parts and writes them back together, so that `MotionTokens.rotation` always says what the tokens hold. The
+arguments that mean "no change" return the very tokens, to the last bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from hp_core.config import MOTION_ENDS, MOTION_FILTERS, check_choice, check_range
+from hp_core.errors import OptionError
+from hp_core.values import MotionTokens
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+_POLYNOMIAL = 2  # degree of the Savitzky-Golay fit: keeps the height of a blink that the window sees whole
+_BETA = 0.3  # One-Euro: how far the cutoff rises with speed, per deviation of the channel
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """A clip's tokens taken apart; ``moved`` is what the tokens carry as translation, ``translation`` what was predicted."""
+
+    expression: Tensor  # (frames, tokens, channels - 6)
+    rotation: Tensor  # (frames, 3)
+    moved: Tensor  # (frames, 3)
+    translation: Tensor  # (frames, 3)
+
+    @staticmethod
+    def of(motion: MotionTokens) -> _Parts:
+        return _Parts(motion.tokens[..., :-6], motion.rotation, motion.tokens[:, 0, -3:], motion.translation)
+
+    def map(self, change: Callable[..., Tensor], *others: _Parts) -> _Parts:
+        """``change`` of each part, and of the same part of each of ``others``."""
+        return _Parts(*(change(*(getattr(parts, item.name) for parts in (self, *others))) for item in fields(self)))
+
+    def joined(self, like: MotionTokens) -> MotionTokens:
+        import torch
+
+        head = torch.cat([self.rotation, self.moved], dim=-1)[:, None].expand(-1, self.expression.shape[1], -1)
+        return replace(like, tokens=torch.cat([self.expression, head], dim=-1), rotation=self.rotation, translation=self.translation)
+
+
+def neutral_frame(motion: MotionTokens) -> int:
+    """The frame nearest to the clip's median expression: a person's resting face, where the clip shows it at all."""
+    expression = motion.tokens[..., :-6].flatten(1)  # (frames, tokens * channels)
+    return int((expression - expression.median(dim=0).values).norm(dim=1).argmin())
+
+
+def with_strength(motion: MotionTokens, *, expression: float = 1.0, rotation: float = 1.0, neutral: int | None = None) -> MotionTokens:
+    """Expression and head rotation exaggerated or weakened about a neutral frame.
+
+    Args:
+        expression, rotation: 0 holds the neutral frame's, 1 changes nothing, 2 doubles the deviation; -2..4.
+        neutral: index of the neutral frame; None takes `neutral_frame`.
+
+    Raises:
+        OptionError: a number out of range.
+    """
+    check_range("expression strength", expression, -2, 4)
+    check_range("rotation strength", rotation, -2, 4)
+    at = _index(motion, neutral_frame(motion) if neutral is None else neutral)
+    parts = _Parts.of(motion)
+
+    def scaled(part: Tensor, by: float) -> Tensor:
+        return part if by == 1 else part[at] + by * (part - part[at])
+
+    return replace(parts, expression=scaled(parts.expression, expression), rotation=scaled(parts.rotation, rotation)).joined(motion)
+
+
+def with_head(motion: MotionTokens, *, scale: float = 1.0, offset: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> MotionTokens:
+    """Head rotation times ``scale`` (-2..4) plus ``offset`` (yaw, pitch, roll in degrees, -90..90): a turn of one's own."""
+    check_range("rotation scale", scale, -2, 4)
+    for name, value in zip(("yaw", "pitch", "roll"), offset, strict=True):
+        check_range(f"{name} offset", value, -90, 90)
+    parts = _Parts.of(motion)
+    if scale == 1 and not any(offset):
+        return motion
+    return replace(parts, rotation=parts.rotation * scale + parts.rotation.new_tensor(offset)).joined(motion)
+
+
+def with_head_rotation_of(motion: MotionTokens, other: MotionTokens, *, relative: bool = False, neutral: int | None = None) -> MotionTokens:
+    """Expression of ``motion``, head rotation and translation of ``other``, which is stretched to the same length.
+
+    Args:
+        relative: add what ``other`` turns away from its own neutral frame to where ``motion``'s neutral frame looks, instead of
+            taking its rotation as it is.
+        neutral: index of both neutral frames; None takes each clip's `neutral_frame`.
+
+    Raises:
+        OptionError: the two were made by encoders of other sizes.
+    """
+    _same_encoder(motion, other)
+    parts, head = _Parts.of(motion), _Parts.of(stretched(other, len(motion)))
+    if relative:
+        mine = _index(motion, neutral_frame(motion) if neutral is None else neutral)
+        # Of the clip before it is stretched: an index names a frame that somebody has seen.
+        theirs = _index(other, neutral_frame(other) if neutral is None else neutral)
+        base = _Parts.of(other)
+
+        def follow(name: str) -> Tensor:
+            return getattr(parts, name)[mine] + getattr(head, name) - getattr(base, name)[theirs]
+
+    else:
+
+        def follow(name: str) -> Tensor:
+            return getattr(head, name)
+
+    return replace(parts, **{name: follow(name) for name in ("rotation", "moved", "translation")}).joined(motion)
+
+
+def mixed(motion: MotionTokens, other: MotionTokens, *, head: float = 1.0, expression: float = 0.0, relative: bool = False) -> MotionTokens:
+    """``motion`` with a share of the head and of the expression of ``other``, which is stretched to the same length.
+
+    Args:
+        head, expression: shares of ``other``, 0..1.
+        relative: see `with_head_rotation_of`.
+    """
+    check_range("head", head, 0, 1)
+    check_range("expression", expression, 0, 1)
+    _same_encoder(motion, other)
+    if head == expression == 0:
+        return motion
+    mine = _Parts.of(motion)
+    turned = _Parts.of(with_head_rotation_of(motion, other, relative=relative))
+    changes = {name: _lerp(getattr(mine, name), getattr(turned, name), head) for name in ("rotation", "moved", "translation")}
+    if expression:
+        changes["expression"] = _lerp(mine.expression, _Parts.of(stretched(other, len(motion))).expression, expression)
+    return replace(mine, **changes).joined(motion)
+
+
+def edited(
+    motion: MotionTokens,
+    *,
+    expression: float = 1.0,
+    rotation: float = 1.0,
+    smooth: int = 1,
+    frames: int = 0,
+    end: str = "as it is",
+    filter: str = "savgol",  # what it is called everywhere
+    neutral: int = -1,
+    yaw: float = 0.0,
+    pitch: float = 0.0,
+    roll: float = 0.0,
+) -> MotionTokens:
+    """Several edits at once, in this order: smoothing, strength, turn of the head, length, end. The defaults change nothing.
+
+    Args:
+        neutral: index of the neutral frame, of the unedited clip; -1 takes `neutral_frame`.
+        frames: new length; 0 keeps it.
+        end: of `MOTION_ENDS`; `loop` blends a quarter of a second, or less of a short clip.
+    """
+    check_choice("end", end, MOTION_ENDS)
+    out = smoothed(motion, smooth, kind=filter)
+    out = with_strength(out, expression=expression, rotation=rotation, neutral=None if neutral < 0 else neutral)
+    out = with_head(out, offset=(yaw, pitch, roll))
+    out = stretched(out, frames or len(out))
+    if end == "ping-pong":
+        return ping_pong(out)
+    return looped(out, blend=min(max(round(float(out.fps) / 4), 1), len(out) // 2)) if end == "loop" else out
+
+
+def smoothed(motion: MotionTokens, window: int, *, kind: str = "savgol") -> MotionTokens:
+    """Less jitter: `savgol` fits a parabola in a sliding window (no delay), `one_euro` follows fast moves and calms slow ones.
+
+    Args:
+        window: frames, an odd number from 1 (no change); clips shorter than it are smoothed over their whole length.
+
+    Raises:
+        OptionError: an even window, or an unknown ``kind``.
+    """
+    check_choice("smoothing", kind, MOTION_FILTERS)
+    check_range("smoothing window", window, 1)
+    if window % 2 == 0:
+        raise OptionError(f"smoothing window is {window}; it needs a middle frame. Use {window + 1} or {window - 1}.")
+    width = min(window, len(motion) - 1 + len(motion) % 2)  # the largest odd number of frames there are
+    if width <= _POLYNOMIAL:
+        return motion
+    import torch
+
+    def change(part: Tensor) -> Tensor:
+        flat = part.flatten(1).double().numpy()  # (frames, channels)
+        smooth = _savgol(flat, width) if kind == "savgol" else _one_euro(flat, width)
+        return torch.from_numpy(smooth).to(part.dtype).reshape(part.shape)
+
+    return _Parts.of(motion).map(change).joined(motion)
+
+
+def stretched(motion: MotionTokens, frames: int) -> MotionTokens:
+    """The clip over ``frames`` frames, first and last kept, linear in between; the frame rate stays, so its pace changes."""
+    check_range("frames", frames, 1)
+    if frames == len(motion):
+        return motion
+    import torch
+
+    at = torch.linspace(0, len(motion) - 1, frames, dtype=torch.float64)
+    low = at.floor().long()
+    high = (low + 1).clamp(max=len(motion) - 1)
+    share = (at - low).float()
+
+    def change(part: Tensor) -> Tensor:
+        return _lerp(part[low], part[high], share.reshape(-1, *[1] * (part.ndim - 1)))
+
+    return _Parts.of(motion).map(change).joined(motion)
+
+
+def at_rate(motion: MotionTokens, fps: Fraction | float) -> MotionTokens:
+    """The same seconds at another frame rate (frames/s, above 0)."""
+    check_range("fps", float(fps), 0.1, 1000)
+    rate = Fraction(fps).limit_denominator(1001)
+    if rate == motion.fps:
+        return motion
+    return replace(stretched(motion, max(1, round(len(motion) * rate / motion.fps))), fps=rate)
+
+
+def trimmed(motion: MotionTokens, start: int = 0, stop: int | None = None) -> MotionTokens:
+    """Frames ``start`` to ``stop`` (not included; None: to the end); negative numbers count from the end.
+
+    Raises:
+        OptionError: nothing is left.
+    """
+    rows = range(len(motion))[start:stop]
+    if not rows:
+        raise OptionError(f"Frames {start} to {stop} of a motion of {len(motion)} frames are none. Trim less.")
+    return _rows(motion, list(rows))
+
+
+def held(motion: MotionTokens, *, before: int = 0, after: int = 0) -> MotionTokens:
+    """The first frame ``before`` and the last one ``after`` frames longer."""
+    check_range("hold before", before, 0)
+    check_range("hold after", after, 0)
+    last = len(motion) - 1
+    return _rows(motion, [0] * before + list(range(len(motion))) + [last] * after)
+
+
+def concatenated(motions: Sequence[MotionTokens], *, blend: int = 0) -> MotionTokens:
+    """Clips one after another, each going over into the next within ``blend`` frames that both share.
+
+    Raises:
+        OptionError: no clip, clips of other encoders or frame rates, or a blend longer than a clip.
+    """
+    check_range("blend", blend, 0)
+    if not motions:
+        raise OptionError("There is no motion to concatenate; give at least one.")
+    whole = motions[0]
+    for motion in motions[1:]:
+        _same_encoder(whole, motion)
+        if motion.fps != whole.fps:
+            raise OptionError(f"The clips have {float(whole.fps):g} and {float(motion.fps):g} frames/s. Bring them to one rate first.")
+        if blend > min(len(whole), len(motion)):
+            raise OptionError(f"blend is {blend} frames, a clip has {min(len(whole), len(motion))}; it must not be longer.")
+        whole = _Parts.of(whole).map(lambda a, b: _crossfade(a, b, blend), _Parts.of(motion)).joined(whole)
+    return whole
+
+
+def ping_pong(motion: MotionTokens) -> MotionTokens:
+    """Forward, then backward; the two turning frames stand once each, so it can be repeated without a stop."""
+    forward = list(range(len(motion)))
+    return _rows(motion, forward + forward[-2:0:-1])
+
+
+def looped(motion: MotionTokens, *, blend: int) -> MotionTokens:
+    """A clip that can be repeated without a jump: its last ``blend`` frames go over into its first ones, and are cut off there.
+
+    Raises:
+        OptionError: ``blend`` is more than half of the clip.
+    """
+    check_range("blend", blend, 0, len(motion) // 2)
+    if blend == 0:
+        return motion
+    body, tail = _Parts.of(trimmed(motion, 0, -blend)), _Parts.of(trimmed(motion, -blend))
+    return tail.map(lambda end, start: _crossfade(end, start, blend), body).joined(motion)
+
+
+def _crossfade(first: Tensor, second: Tensor, blend: int) -> Tensor:
+    """One after the other, the last ``blend`` frames of the first mixed with as many of the second."""
+    import torch
+
+    if blend == 0:
+        return torch.cat([first, second])
+    share = ((torch.arange(blend) + 1) / (blend + 1)).reshape(-1, *[1] * (first.ndim - 1))  # of the second
+    return torch.cat([first[:-blend], _lerp(first[-blend:], second[:blend], share), second[blend:]])
+
+
+def _rows(motion: MotionTokens, rows: list[int]) -> MotionTokens:
+    return replace(motion, tokens=motion.tokens[rows], rotation=motion.rotation[rows], translation=motion.translation[rows])
+
+
+def _index(motion: MotionTokens, frame: int) -> int:
+    if not 0 <= frame < len(motion):
+        raise OptionError(f"The neutral frame is {frame}; the motion has {len(motion)} frames, so 0 to {len(motion) - 1}.")
+    return frame
+
+
+def _same_encoder(first: MotionTokens, second: MotionTokens) -> None:
+    if first.tokens.shape[1:] != second.tokens.shape[1:]:
+        raise OptionError(
+            f"The motions have {tuple(first.tokens.shape[1:])} and {tuple(second.tokens.shape[1:])} tokens and channels: they come "
+            "from different weights. Encode both with the same set."
+        )
+
+
+def _lerp(first: Tensor, second: Tensor, share: Tensor | float) -> Tensor:
+    return first + (second - first) * share
+
+
+def _savgol(flat: np.ndarray, width: int) -> np.ndarray:
+    from scipy.signal import savgol_filter
+
+    return savgol_filter(flat, width, _POLYNOMIAL, axis=0, mode="interp")
+
+
+def _one_euro(flat: np.ndarray, width: int) -> np.ndarray:
+    """Casiez et al. 2012, on time in frames: the cutoff of a low pass rises with the speed of the signal.
+
+    Each channel's speed is measured in its own deviations, so that degrees and features are calmed alike.
+    """
+    import numpy as np
+
+    deviation = np.maximum(flat.std(axis=0), 1e-9)
+    still = 1.0 / width  # cutoff of what does not move, in cycles a frame
+    out, speed = flat.copy(), np.zeros_like(deviation)
+    for i in range(1, len(flat)):
+        speed += _share(0.2) * ((flat[i] - flat[i - 1]) / deviation - speed)
+        out[i] = out[i - 1] + _share(still + _BETA * np.abs(speed)) * (flat[i] - out[i - 1])
+    return out
+
+
+def _share(cutoff: np.ndarray | float) -> np.ndarray | float:
+    """Weight of the newest sample in a low pass of ``cutoff`` cycles a frame."""
+    import numpy as np
+
+    return 1 - np.exp(-2 * np.pi * np.asarray(cutoff))

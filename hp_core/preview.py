@@ -1,0 +1,71 @@
+"""What a face track, its intensity and its pose look like, frame by frame: for study and for finding out what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from hp_core.errors import OptionError
+from hp_core.face.crop import map_points
+from hp_core.values import FaceTrack, Intensity, PoseMaps
+
+_BAND = 40  # pixels under the pictures, for the words
+_FOUND, _FILLED, _POINT, _INK = (90, 220, 120), (250, 110, 90), (255, 230, 80), (230, 230, 235)
+
+
+def preview_frames(
+    track: FaceTrack, intensity: Intensity | None = None, pose: PoseMaps | None = None, *, side: int = 256
+) -> Iterator[np.ndarray]:
+    """Square crop with box and points (green: found, red: filled in), motion crop and pose map side by side, levels below.
+
+    Args:
+        side: of each picture, pixels, an even number.
+
+    Yields:
+        (side + 40, 2 or 3 times side, 3) uint8 for each frame.
+
+    Raises:
+        OptionError: the pose has another number of frames.
+    """
+    if pose is not None and len(pose) != len(track):
+        raise OptionError(f"The pose has {len(pose)} frames, the face track {len(track)}. Make the pose from this track.")
+    for frame in range(len(track)):
+        pictures = [_face(track, frame, side), _fitted(track.motion_crops[frame], side)]
+        if pose is not None:
+            pictures.append(_fitted(_map(pose, frame), side))
+        words = Image.new("RGB", (side * len(pictures), _BAND))
+        ImageDraw.Draw(words).text((6, 4), "\n".join(_lines(track, intensity, pose, frame)), fill=_INK)
+        yield np.vstack([np.hstack([np.asarray(picture) for picture in pictures]), np.asarray(words)])
+
+
+def _fitted(picture: np.ndarray, side: int) -> Image.Image:
+    return Image.fromarray(picture).resize((side, side), Image.Resampling.BILINEAR)
+
+
+def _face(track: FaceTrack, frame: int, side: int) -> Image.Image:
+    picture = _fitted(track.head_crops[frame], side)
+    draw = ImageDraw.Draw(picture)
+    box = map_points(track.boxes[frame].reshape(2, 2), track.square, side)  # (2, 2): corners
+    draw.rectangle((*box[0].tolist(), *box[1].tolist()), outline=_FOUND if track.found[frame] else _FILLED, width=2)
+    if track.landmarks is not None:
+        for x, y in map_points(track.landmarks[frame, :, :2], track.square, side).tolist():
+            draw.point((x, y), fill=_FOUND)
+    for x, y in map_points(track.five_points[frame], track.square, side).tolist():
+        draw.ellipse((x - 2, y - 2, x + 2, y + 2), fill=_POINT)
+    return picture
+
+
+def _map(pose: PoseMaps, frame: int) -> np.ndarray:
+    maps, _ = pose.unique([frame])  # (1, 3, height, width) in 0..1
+    return (maps[0].permute(1, 2, 0) * 255).round().byte().numpy()
+
+
+def _lines(track: FaceTrack, intensity: Intensity | None, pose: PoseMaps | None, frame: int) -> list[str]:
+    state = "found" if track.found[frame] else f"filled in ({track.on_missing})"
+    lines = [f"frame {frame} of {len(track)}: {state}" + (f", pose {pose.mode}" if pose is not None else "")]
+    if intensity is not None:
+        chunk = min(frame // intensity.chunk, len(intensity.expression) - 1)
+        lines.append(f"levels: expression {intensity.expression_levels[chunk]}, head {intensity.head_levels[chunk]} ({intensity.rule})")
+    return lines

@@ -1,0 +1,77 @@
+"""From latents to frames, and frames back into the portrait."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from . import host, sockets
+from .schema import advanced, schema
+
+
+class PortraitDecode(io.ComfyNode):
+    """VAE Decode in fixed chunks."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Names, ranges and tooltips."""
+        return schema(
+            "Decode",
+            "Portrait Decode",
+            description="Decodes the latents in chunks of fixed length. SVD's decoder sees a chunk as a clip of its own, and the core VAE "
+            "Decode lets free memory decide how long a chunk is: the picture then changes with what else is loaded.",
+            inputs=[
+                io.Latent.Input("latent", tooltip="From the SVD Portrait Sampler."),
+                io.Vae.Input("vae", tooltip="From Load HunyuanPortrait."),
+                io.Int.Input("chunk", default=8, min=1, max=256, tooltip="Frames decoded together; fewer need less memory. Released: 8."),
+            ],
+            outputs=[io.Image.Output(display_name="images", tooltip="The frames, square, at the size of the weights (512, demo 128).")],
+        )
+
+    @classmethod
+    def execute(cls, latent: Any, vae: Any, chunk: int) -> io.NodeOutput:
+        """Chunk by chunk."""
+        from hp_core.vae import decode_latent
+
+        return io.NodeOutput(host.watched(decode_latent(latent, host.decoder(vae, chunk), chunk=chunk)))
+
+
+class PasteBack(io.ComfyNode):
+    """The animated square in the untouched picture."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Names, ranges and tooltips."""
+        return schema(
+            "PasteBack",
+            "Paste Back",
+            description="Blends the animated square into the untouched portrait, with a soft border.",
+            inputs=[
+                io.Image.Input("images", tooltip="From Portrait Decode."),
+                sockets.FaceTrack.Input("portrait", tooltip="Face Crop of the portrait: the picture, and where its square was."),
+                io.Image.Input(
+                    "onto",
+                    optional=True,
+                    tooltip="Frames to paste into instead, such as another face's Paste Back: several faces in one picture.",
+                ),
+                advanced(
+                    io.Boolean.Input(
+                        "even_size",
+                        default=True,
+                        tooltip="Cut an odd last row or column, which H.264 cannot hold. Off: the picture's own size.",
+                    )
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="images", tooltip="Frames of the portrait's size."),
+                io.Mask.Output(display_name="mask", tooltip="Where they were changed, 0..1; one for all frames."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, images: Any, portrait: Any, onto: Any = None, even_size: bool = True) -> io.NodeOutput:
+        """Frame by frame."""
+        from hp_core.compose import paste_clip
+
+        return io.NodeOutput(*host.watched(paste_clip(images, portrait, onto, even_size=even_size)))

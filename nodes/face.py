@@ -1,0 +1,145 @@
+"""Face Crop, and a look at what it found."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+from comfy_api.latest import InputImpl, Types, io, ui
+
+from hp_core.face.track import CHOICES, CROPS
+from hp_core.values import ON_MISSING
+
+from . import folders, host, sockets
+from .schema import advanced, schema
+
+
+class FaceCrop(io.ComfyNode):
+    """One face followed through pictures or a video."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Names, ranges and tooltips."""
+        return schema(
+            "FaceCrop",
+            "Face Crop",
+            description="Finds a face in the first frame, follows it, and cuts the crops that the encoders need. One picture makes a "
+            "portrait track, a video or several pictures a driving track.",
+            search_aliases=["face detection", "face tracking", "crop face"],
+            inputs=[
+                sockets.Analyzer.Input("analyzer", tooltip="From Load HunyuanPortrait."),
+                io.Image.Input("images", optional=True, tooltip="Frames of one size, or one picture. Leave free if a video is connected."),
+                io.Video.Input(
+                    "video", optional=True, tooltip="Read frame by frame, so a long video fits into memory. Goes before images."
+                ),
+                io.Combo.Input(
+                    "which",
+                    options=[*CHOICES, "index"],
+                    default="largest",
+                    tooltip="The face to follow, in the first frame that shows one. index: by falling size, see face_index.",
+                ),
+                io.Int.Input("face_index", default=0, min=0, max=31, tooltip="For which = index: 0 is the largest face."),
+                io.Combo.Input(
+                    "on_missing",
+                    options=list(ON_MISSING),
+                    default="error",
+                    tooltip="Frames without the face. error: stop and name the frame. hold: keep the last points. interpolate: between the "
+                    "frames before and after. Released: none, it fails.",
+                ),
+                io.Combo.Input(
+                    "crop",
+                    options=list(CROPS),
+                    default="face",
+                    tooltip="face: a square around the face of the first frame, as released. whole: the whole picture, for pictures that "
+                    "are portrait crops already (the demo set wants this).",
+                ),
+                io.Int.Input("start", default=0, min=0, max=1_000_000, tooltip="First frame to use, from 0."),
+                io.Int.Input("frames", default=0, min=0, max=1_000_000, tooltip="Most frames to use; 0 uses all."),
+                advanced(
+                    io.Float.Input(
+                        "fps",
+                        default=25.0,
+                        min=0.1,
+                        max=1000.0,
+                        step=0.001,
+                        tooltip="Frames/s of images; a video brings its own rate.",
+                    )
+                ),
+            ],
+            outputs=[
+                sockets.FaceTrack.Output(display_name="face_track", tooltip="Crops, points and boxes of every frame."),
+                io.Image.Output(display_name="crop", tooltip="The square crop of every frame, at the head-pose encoder's size."),
+                io.Image.Output(display_name="motion_crop", tooltip="Eyebrows to mouth of every frame: what the expression encoder sees."),
+                io.Mask.Output(
+                    display_name="mask", tooltip="Where Paste Back will put the square into the first frame, 0..1, soft border."
+                ),
+                io.Float.Output(display_name="fps", tooltip="Frames/s of the track, for Create Video."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        analyzer: host.Analyzer,
+        which: str,
+        face_index: int,
+        on_missing: str,
+        crop: str,
+        start: int,
+        frames: int,
+        images: Any = None,
+        video: Any = None,
+        fps: float = 25.0,
+    ) -> io.NodeOutput:
+        """Detect, follow, crop."""
+        from hp_core.compose import square_mask
+        from hp_core.face.track import track_faces
+        from hp_core.image import to_float
+
+        clip = host.open_clip(images, video, fps=Fraction(fps).limit_denominator(1001), start=start, frames=frames)
+        chosen = face_index if which == "index" else which
+        stage = track_faces(
+            clip.frames, analyzer.session, analyzer.face, total=clip.total, which=chosen, on_missing=on_missing, crop=crop, fps=clip.fps,
+            start=start,
+        )  # fmt: skip
+        track = host.watched(stage)
+        return io.NodeOutput(
+            track, to_float(track.head_crops), to_float(track.motion_crops), square_mask(track.portrait, track.square), float(track.fps)
+        )
+
+
+class TrackPreview(io.ComfyNode):
+    """A video of what was found."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Names, ranges and tooltips."""
+        return schema(
+            "TrackPreview",
+            "Track Preview",
+            description="Draws box, points, crops, intensity levels and pose into a video: green where the face was found, red where a "
+            "frame was filled in.",
+            is_output_node=True,
+            inputs=[
+                sockets.FaceTrack.Input("face_track", tooltip="From Face Crop."),
+                sockets.Intensity.Input("intensity", optional=True, tooltip="From Intensity Estimate; adds the levels."),
+                sockets.Pose.Input("pose", optional=True, tooltip="From Pose Align; adds the map that the pose guider sees."),
+                io.Int.Input("side", default=256, min=64, max=1024, step=2, tooltip="Side of each picture, pixels."),
+            ],
+            outputs=[io.Video.Output(display_name="video", tooltip="At the track's frame rate, without sound.")],
+        )
+
+    @classmethod
+    def execute(cls, face_track: Any, side: int, intensity: Any = None, pose: Any = None) -> io.NodeOutput:
+        """Draw every frame, show the video."""
+        import numpy as np
+
+        from hp_core.image import to_float
+        from hp_core.preview import preview_frames
+
+        drawn = host.counted(preview_frames(face_track, intensity, pose, side=side), len(face_track))
+        components = Types.VideoComponents(images=to_float(np.stack(list(drawn))), audio=None, frame_rate=face_track.fps)
+        video = InputImpl.VideoFromComponents(components)
+        path, subfolder = folders.preview_file("HunyuanPortrait_track", ".mp4")
+        video.save_to(str(path))
+        return io.NodeOutput(video, ui=ui.PreviewVideo([ui.SavedResult(path.name, subfolder, io.FolderType.temp)]))

@@ -1,0 +1,308 @@
+"""The only file that imports comfy.*: device, memory, progress, preview and cancel."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import comfy.model_management as mm
+import comfy.model_patcher
+import comfy.ops
+import comfy.patcher_extension
+import comfy.sd
+import comfy.utils
+import torch
+from torch import nn
+
+from hp_core.progress import Notice, Progress, Stage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hp_core.config import FaceConfig
+    from hp_core.face.analyzer import FaceAnalyzer
+    from hp_core.weights.load import PortraitModels
+
+PRECISIONS = ("auto", "fp16", "bf16", "fp32")
+MEMORY_MODES = ("auto", "whole", "frugal")
+log = logging.getLogger("HunyuanPortrait")
+_Value = TypeVar("_Value")
+
+# Layers that ComfyUI can leave on the CPU and bring over for the moment they are needed.
+_CASTABLE = {layer: layer.__name__ for layer in (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.GroupNorm, nn.LayerNorm)}
+
+
+class _Holder(nn.Module):
+    """A model patcher writes `device` on its model, which diffusers' models forbid."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+
+class Network:
+    """One network in ComfyUI's care.
+
+    Args:
+        partial: parts of it may stay off the device while it runs (big networks); a small one is loaded whole.
+    """
+
+    def __init__(self, module: nn.Module, *, partial: bool) -> None:
+        if partial:
+            _make_castable(module)
+        self.partial = partial
+        self.patcher = comfy.model_patcher.ModelPatcher(_Holder(module), mm.get_torch_device(), mm.unet_offload_device())
+        self.patcher.add_callback(comfy.patcher_extension.CallbacksMP.ON_LOAD, _bring_the_rest)
+
+
+@dataclass(frozen=True, eq=False)
+class PortraitModel:
+    """A set of weights in ComfyUI's care.
+
+    Attributes:
+        models: the networks; where they are is ComfyUI's to say.
+        networks: by the published files' names.
+        memory: one of `MEMORY_MODES`.
+        attention: kernel of the attention, one of `hp_core.config.KERNELS`.
+    """
+
+    models: PortraitModels
+    networks: dict[str, Network]
+    memory: str
+    attention: str
+
+    def load(self, *names: str, activations: int = 0) -> torch.device:
+        """Bring networks to the device they run on, and say which; others make room if they must.
+
+        Args:
+            activations: bytes that will be needed beside the weights.
+        """
+        networks = [self.networks[name] for name in names]
+        whole = self.memory == "whole" or not any(network.partial for network in networks)
+        mm.load_models_gpu([network.patcher for network in networks], memory_required=activations, force_full_load=whole)
+        return mm.get_torch_device()
+
+    def done(self) -> None:
+        """In the mode `frugal`, give the device's memory back at once."""
+        if self.memory == "frugal":
+            mm.unload_all_models()
+            mm.soft_empty_cache()
+
+
+@dataclass(frozen=True, eq=False)
+class Analyzer:
+    """A face analyzer that opens its session when it is first asked; crop sizes come with it, as the encoders need them."""
+
+    name: str
+    model: Path | None
+    threshold: float
+    face: FaceConfig
+
+    @cached_property
+    def session(self) -> FaceAnalyzer:
+        """The analyzer itself."""
+        from hp_core.face.analyzer import create_analyzer
+
+        return create_analyzer(self.name, model=self.model, threshold=self.threshold)
+
+
+def wrap(models: PortraitModels, *, memory: str, attention: str) -> PortraitModel:
+    """Hand the networks over to ComfyUI."""
+    from hp_core.weights.catalog import MODULES
+
+    networks = {name: Network(getattr(models, name), partial=name == "unet") for name in MODULES if name != "vae"}
+    return PortraitModel(models, networks, memory, attention)
+
+
+def wrap_vae(vae: Any) -> comfy.sd.VAE:
+    """diffusers' temporal-decoder VAE as ComfyUI's VAE, which core blocks take: encode gives the mode, unscaled."""
+    from hp_core.vae import HostVae
+
+    with _quiet():
+        wrapped = comfy.sd.VAE(sd={})  # all defaults are those of an 8x VAE of images; it only lacks a network
+    _make_castable(vae)
+    wrapped.first_stage_model = HostVae(vae).eval()
+    wrapped.latent_channels = vae.config.latent_channels
+    wrapped.device, wrapped.output_device = mm.vae_device(), mm.intermediate_device()
+    wrapped.vae_dtype = mm.vae_dtype(wrapped.device, [torch.bfloat16, torch.float32])
+    wrapped.first_stage_model.to(wrapped.vae_dtype)
+    wrapped.patcher = comfy.model_patcher.ModelPatcher(wrapped.first_stage_model, wrapped.device, mm.vae_offload_device())
+    wrapped.patcher.add_callback(comfy.patcher_extension.CallbacksMP.ON_LOAD, _bring_the_rest)
+    return wrapped
+
+
+def attention_kernels() -> tuple[str, ...]:
+    """Choices of the attention's kernel."""
+    from hp_core.config import KERNELS
+
+    return KERNELS
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Frames to be read one by one, (height, width, 3) uint8."""
+
+    frames: Iterable[Any]
+    total: int
+    fps: Fraction
+
+
+def open_clip(images: Any, video: Any, *, fps: Fraction, start: int, frames: int) -> Clip:
+    """``video`` if there is one, else ``images``; ``frames`` 0 takes all from ``start`` on.
+
+    Raises:
+        PortraitError: neither is connected, the video cannot be read, or nothing is left after ``start``.
+    """
+    from hp_core.errors import OptionError
+    from hp_core.image import each_from_float
+    from hp_core.video import probe, read_frames
+
+    source = _file_of(video) if video is not None else None
+    if source is not None:
+        info = probe(source)
+        left, rate = info.frames, info.fps
+    elif video is not None:
+        parts = video.get_components()
+        images, rate, left = parts.images, Fraction(parts.frame_rate), len(parts.images)
+    elif images is not None:
+        rate, left = fps, len(images)
+    else:
+        raise OptionError("Face Crop has nothing to look at. Connect images or a video.")
+    if start >= left:
+        raise OptionError(f"start is {start}, the clip has {left} frames; start must be below that.")
+    total = min(left - start, frames or left)
+    if source is not None:
+        return Clip(read_frames(source, start=start, limit=total), total, rate)
+    return Clip(each_from_float(images[start : start + total]), total, rate)
+
+
+def _file_of(video: Any) -> Path | None:
+    """The file behind a VIDEO, if there is one: it can be read frame by frame."""
+    from pathlib import Path
+
+    try:
+        source = video.get_stream_source()
+    except ValueError:  # of a video made of frames, before 0.3.72
+        return None
+    return Path(source) if isinstance(source, str) else None
+
+
+def decoder(vae: Any, chunk: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    """``vae.decode`` for ``chunk`` frames as one clip, which the VAE itself would cut up where memory is short.
+
+    Raises, when called:
+        PortraitError: the card has not enough memory.
+    """
+    from hp_core.errors import PortraitError
+
+    def decode(latents: torch.Tensor) -> torch.Tensor:
+        needed = vae.memory_used_decode(latents.shape, vae.vae_dtype) * len(latents)
+        mm.load_models_gpu([vae.patcher], memory_required=needed)
+        try:
+            frames = vae.first_stage_model.decode(latents.to(vae.device, vae.vae_dtype))
+        except mm.OOM_EXCEPTION as error:
+            mm.soft_empty_cache()
+            raise PortraitError(f"{chunk} frames do not fit into the card's memory at once. Lower chunk in Portrait Decode.") from error
+        return vae.process_output(frames.to(vae.output_device).float()).movedim(1, -1)
+
+    return decode
+
+
+def dtype_for(precision: str) -> torch.dtype:
+    """The dtype a choice of `PRECISIONS` means on this machine; `auto` asks ComfyUI, which knows the card."""
+    named = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
+    if precision in named:
+        return named[precision]
+    device = mm.get_torch_device()
+    if mm.should_use_fp16(device):
+        return torch.float16
+    return torch.bfloat16 if mm.should_use_bf16(device) else torch.float32
+
+
+def check_cancelled() -> None:
+    """Raise ComfyUI's interrupt if the user has pressed Cancel."""
+    mm.throw_exception_if_processing_interrupted()
+
+
+def watched(stage: Stage[_Value]) -> _Value:
+    """Run a stage of `hp_core` with ComfyUI's progress bar and its Cancel; its value."""
+    bar, total = None, 0
+    while True:
+        check_cancelled()
+        try:
+            event = next(stage)
+        except StopIteration as end:
+            return end.value
+        if isinstance(event, Notice):
+            log.warning(event.text)
+        elif isinstance(event, Progress):
+            if bar is None or event.total != total:
+                bar, total = comfy.utils.ProgressBar(event.total), event.total
+            bar.update_absolute(event.done, event.total)
+
+
+def counted(items: Iterable[_Value], total: int) -> Iterable[_Value]:
+    """``items`` with a progress bar and Cancel."""
+    bar = comfy.utils.ProgressBar(total)
+    for done, item in enumerate(items, 1):
+        check_cancelled()
+        yield item
+        bar.update_absolute(done, total)
+
+
+class StepPreview:
+    """Progress bar of the sampler with a picture of where it stands, if the user has turned previews on."""
+
+    def __init__(self, total: int, channels: int) -> None:
+        import comfy.latent_formats
+        import latent_preview
+
+        self.bar, self.total = comfy.utils.ProgressBar(total), total
+        # Previewers know the four channels of Stable Diffusion alone.
+        fits = channels == comfy.latent_formats.SD15.latent_channels
+        self.previewer = latent_preview.get_previewer(mm.get_torch_device(), comfy.latent_formats.SD15()) if fits else None
+
+    def show(self, done: int, latents: torch.Tensor) -> None:
+        """``latents`` (frames, channels, height, width), scaled; the middle frame is shown."""
+        check_cancelled()
+        picture = None
+        if self.previewer is not None:
+            middle = len(latents) // 2
+            picture = self.previewer.decode_latent_to_preview_image("JPEG", latents[middle : middle + 1])
+        self.bar.update_absolute(done, self.total, picture)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep ComfyUI from warning of what is done on purpose."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _make_castable(module: nn.Module) -> None:
+    """Turn plain layers into ComfyUI's, whose weights may lie elsewhere; same state, same numbers."""
+    for layer in module.modules():
+        name = _CASTABLE.get(type(layer))
+        if name is not None:
+            layer.__class__ = getattr(comfy.ops.manual_cast, name)
+            layer.weight_function, layer.bias_function = [], []
+
+
+def _bring_the_rest(patcher: Any, device: torch.device, *_: Any) -> None:
+    """Parameters and buffers outside castable layers, which a partial load leaves behind."""
+    for module in patcher.model.modules():
+        if hasattr(module, "comfy_cast_weights"):
+            continue
+        for store in (module._parameters, module._buffers):
+            for name, tensor in list(store.items()):
+                if tensor is not None and tensor.device != device:
+                    moved = tensor.to(device)
+                    store[name] = nn.Parameter(moved, requires_grad=False) if store is module._parameters else moved

@@ -1,0 +1,147 @@
+"""Weights: load a set that lies on disk, or fetch one."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from hp_core.face.analyzer import ANALYZERS
+from hp_core.weights.catalog import GROUPS
+
+from . import folders, host, sockets
+from .schema import advanced, schema
+
+
+class Load(io.ComfyNode):
+    """A set of weights as three sockets."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Names, ranges and tooltips."""
+        return schema(
+            "Load",
+            "Load HunyuanPortrait",
+            description="Loads a set of weights: the networks, their VAE and a face analyzer. The set 'demo' comes with the pack and "
+            "is for drawn people; it runs on a CPU.",
+            search_aliases=["hunyuan portrait loader", "portrait animation model"],
+            inputs=[
+                io.Combo.Input(
+                    "weights",
+                    options=list(folders.weight_sets()) or [folders.NONE],
+                    tooltip=f"Folder with hyportrait/ in it, below models/{folders.KEY} or a path of that name in extra_model_paths.yaml. "
+                    "Press R after you have put one there.",
+                ),
+                io.Combo.Input(
+                    "precision",
+                    options=list(host.PRECISIONS),
+                    default="auto",
+                    tooltip="Of UNet and appearance network. auto: fp16 or bf16 where the card is fast at it, else fp32. Released: fp16. "
+                    "The motion encoders always run in fp32.",
+                ),
+                io.Combo.Input(
+                    "analyzer",
+                    options=list(ANALYZERS),
+                    default="mediapipe",
+                    tooltip="What finds faces. mediapipe: free to use, also tells head angles. insightface: needs that package. yolo: the "
+                    "detector the weights were released with, needs yoloface_v5m.pt.",
+                ),
+                io.Combo.Input(
+                    "memory",
+                    options=list(host.MEMORY_MODES),
+                    default="auto",
+                    tooltip="auto: ComfyUI keeps on the card what fits and moves the rest. whole: load each network completely, or fail. "
+                    "frugal: leave the card after every block. The picture is the same.",
+                ),
+                advanced(
+                    io.Combo.Input(
+                        "attention",
+                        options=list(host.attention_kernels()),
+                        default="auto",
+                        tooltip="Kernel of torch's attention. auto: the fastest that fits. math: slow and plain, for comparing machines.",
+                    )
+                ),
+                advanced(
+                    io.Float.Input(
+                        "detection_threshold",
+                        default=0.5,
+                        min=0.01,
+                        max=0.99,
+                        step=0.01,
+                        tooltip="Lowest confidence, 0..1, that counts as a face. Lower it for small or turned faces. Default: 0.5.",
+                    )
+                ),
+            ],
+            outputs=[
+                sockets.Model.Output(display_name="model", tooltip="The networks, for Motion Encode, Appearance Encode and the sampler."),
+                io.Vae.Output(display_name="vae", tooltip="An ordinary ComfyUI VAE (SVD's temporal decoder), for core blocks too."),
+                sockets.Analyzer.Output(display_name="analyzer", tooltip="Finds faces, for Face Crop; opened when first used."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, weights: str, precision: str, analyzer: str, memory: str, attention: str = "auto", detection_threshold: float = 0.5
+    ) -> io.NodeOutput:
+        """Read the files, hand the networks to ComfyUI."""
+        from hp_core.weights.catalog import CATALOG
+        from hp_core.weights.load import load_models
+
+        folder = folders.weight_set(weights)
+        models = host.watched(load_models(folder, device="cpu", dtype=host.dtype_for(precision)))
+        model_file = CATALOG["face_landmarker" if analyzer == "mediapipe" else "yoloface"].find(folder)
+        finder = host.Analyzer(analyzer, None if analyzer == "insightface" else model_file, detection_threshold, models.config.face)
+        return io.NodeOutput(host.wrap(models, memory=memory, attention=attention), host.wrap_vae(models.vae), finder)
+
+    @classmethod
+    def fingerprint_inputs(cls, weights: str, **_: object) -> str:
+        """Load again when the files have changed."""
+        from hp_core.weights.load import fingerprint
+
+        sets = folders.weight_sets()
+        return fingerprint(sets[weights]) if weights in sets else weights
+
+
+class Download(io.ComfyNode):
+    """Fetch weights, if the user says so."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Names, ranges and tooltips."""
+        return schema(
+            "Download",
+            "Download HunyuanPortrait",
+            description="Fetches weights into the model folder when switched on, and goes on where an earlier try broke off. "
+            "HunyuanPortrait's weights are for academic and research use only; ArcFace's for non-commercial research.",
+            is_output_node=True,
+            inputs=[
+                io.Combo.Input(
+                    "what",
+                    options=[*GROUPS, "all"],
+                    default="animate",
+                    tooltip="animate: the networks and SVD's VAE (about 8 GB). identity: ArcFace. faces: MediaPipe's model (4 MB). "
+                    "yolo: the detector of the release.",
+                ),
+                io.Boolean.Input(
+                    "start",
+                    default=False,
+                    tooltip="Nothing is fetched while this is off. On: you accept the licences named in the report.",
+                ),
+                io.Boolean.Input(
+                    "mirror",
+                    default=True,
+                    tooltip="Take SVD's gated files from a mirror that asks for no token. Off: set HF_TOKEN first.",
+                ),
+            ],
+            outputs=[io.String.Output(display_name="report", tooltip="Each file, where it lies, its licence, and whether it is new.")],
+        )
+
+    @classmethod
+    def execute(cls, what: str, start: bool, mirror: bool) -> io.NodeOutput:
+        """Fetch what is missing, file by file."""
+        from hp_core.weights.download import download_report
+
+        return io.NodeOutput(host.watched(download_report(folders.download_folder(), what, start=start, mirror=mirror)))
+
+    @classmethod
+    def fingerprint_inputs(cls, **_: object) -> float:
+        """Look every time: files may have gone."""
+        return float("nan")

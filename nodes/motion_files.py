@@ -1,0 +1,165 @@
+"""Motion as something to keep, change and mix."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from hp_core.config import MOTION_ENDS, MOTION_FILTERS
+
+from . import folders, sockets
+from .schema import advanced, schema
+
+
+class MotionSave(io.ComfyNode):
+    """A motion template."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Names, ranges and tooltips."""
+        return schema(
+            "MotionSave",
+            "Motion Save",
+            description=f"Writes a motion to output/{folders.MOTIONS} as .safetensors: no code inside, safe to share.",
+            is_output_node=True,
+            inputs=[
+                sockets.Motion.Input("motion", tooltip="From Motion Encode, Edit or Mix."),
+                io.String.Input("name", default="motion", tooltip="Start of the file's name; a number follows."),
+            ],
+            outputs=[io.String.Output(display_name="path", tooltip="Where it was written.")],
+        )
+
+    @classmethod
+    def execute(cls, motion: Any, name: str) -> io.NodeOutput:
+        """Beside its place, then renamed."""
+        path = folders.new_motion_file(name)
+        motion.save(path)
+        return io.NodeOutput(str(path))
+
+
+class MotionLoad(io.ComfyNode):
+    """A saved motion."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Names, ranges and tooltips."""
+        return schema(
+            "MotionLoad",
+            "Motion Load",
+            description=f"Reads a motion saved by Motion Save, from {folders.MOTIONS} below the output or the input folder.",
+            inputs=[
+                io.Combo.Input(
+                    "file", options=folders.motion_files() or ["no motion saved yet"], tooltip="Press R after a new one was saved."
+                )
+            ],
+            outputs=[
+                sockets.Motion.Output(display_name="motion", tooltip="Fits the weights that made it, and no others."),
+                io.Float.Output(display_name="fps", tooltip="Frames/s it was made at, for Create Video."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, file: str) -> io.NodeOutput:
+        """Tensors and their description; nothing in the file is run."""
+        from hp_core.values import MotionTokens
+
+        motion = MotionTokens.load(folders.motion_file(file))
+        return io.NodeOutput(motion, float(motion.fps))
+
+    @classmethod
+    def fingerprint_inputs(cls, file: str, **_: object) -> str:
+        """Read again when the file has changed."""
+        from hp_core.weights.load import file_fingerprint
+
+        return file_fingerprint(folders.motion_file(file)) if file in folders.motion_files() else file
+
+
+class MotionEdit(io.ComfyNode):
+    """One motion, changed."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Names, ranges and tooltips."""
+        return schema(
+            "MotionEdit",
+            "Motion Edit",
+            description="Stronger or weaker expression and head movement, less jitter, another length, an end that meets the beginning. "
+            "The defaults change nothing.",
+            inputs=[
+                sockets.Motion.Input("motion", tooltip="From Motion Encode or Motion Load."),
+                io.Float.Input(
+                    "expression",
+                    default=1.0,
+                    min=-2.0,
+                    max=4.0,
+                    step=0.05,
+                    tooltip="Strength about the neutral frame: 0 holds it, 1 as it is.",
+                ),
+                io.Float.Input("rotation", default=1.0, min=-2.0, max=4.0, step=0.05, tooltip="The same for the head's rotation."),
+                io.Int.Input("smooth", default=1, min=1, max=99, step=2, tooltip="Window in frames, odd; 1 smooths nothing."),
+                io.Int.Input("frames", default=0, min=0, max=100_000, tooltip="Stretch to so many frames; 0 keeps the length."),
+                io.Combo.Input(
+                    "end",
+                    options=list(MOTION_ENDS),
+                    default="as it is",
+                    tooltip="loop: the last frames go over into the first ones. ping-pong: forward, then backward.",
+                ),
+                advanced(
+                    io.Combo.Input(
+                        "filter",
+                        options=list(MOTION_FILTERS),
+                        default="savgol",
+                        tooltip="savgol: no delay, keeps blinks. one_euro: calms stillness most, follows fast moves.",
+                    )
+                ),
+                advanced(
+                    io.Int.Input(
+                        "neutral", default=-1, min=-1, max=100_000, tooltip="Index of the neutral frame; -1 takes the most usual face."
+                    )
+                ),
+                advanced(io.Float.Input("yaw", default=0.0, min=-90.0, max=90.0, step=0.5, tooltip="Turn of the head added, degrees.")),
+                advanced(io.Float.Input("pitch", default=0.0, min=-90.0, max=90.0, step=0.5, tooltip="Nod of the head added, degrees.")),
+                advanced(io.Float.Input("roll", default=0.0, min=-90.0, max=90.0, step=0.5, tooltip="Tilt of the head added, degrees.")),
+            ],
+            outputs=[sockets.Motion.Output(display_name="motion", tooltip="For the sampler.")],
+        )
+
+    @classmethod
+    def execute(cls, motion: Any, **changes: Any) -> io.NodeOutput:
+        """In the order of the inputs."""
+        from hp_core.motion.edit import edited
+
+        return io.NodeOutput(edited(motion, **changes))
+
+
+class MotionMix(io.ComfyNode):
+    """Two motions in one."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Names, ranges and tooltips."""
+        return schema(
+            "MotionMix",
+            "Motion Mix",
+            description="Expression of one motion with the head of another, or something between the two. The other is stretched to fit.",
+            inputs=[
+                sockets.Motion.Input("motion", tooltip="Gives the expression and the length."),
+                sockets.Motion.Input("other", tooltip="Gives the head's rotation and place."),
+                io.Float.Input("head", default=1.0, min=0.0, max=1.0, step=0.05, tooltip="Share of the other's head, 0..1."),
+                io.Float.Input("expression", default=0.0, min=0.0, max=1.0, step=0.05, tooltip="Share of the other's expression, 0..1."),
+                io.Boolean.Input(
+                    "relative",
+                    default=False,
+                    tooltip="On: the other's turns are added to where the first looks when it rests. Off: taken as they are.",
+                ),
+            ],
+            outputs=[sockets.Motion.Output(display_name="motion", tooltip="For the sampler.")],
+        )
+
+    @classmethod
+    def execute(cls, motion: Any, other: Any, head: float, expression: float, relative: bool) -> io.NodeOutput:
+        """Parts of two."""
+        from hp_core.motion.edit import mixed
+
+        return io.NodeOutput(mixed(motion, other, head=head, expression=expression, relative=relative))

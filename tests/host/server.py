@@ -1,0 +1,170 @@
+"""A real ComfyUI on the CPU with this pack in it, and what it says over HTTP and its websocket."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+PACK = Path(__file__).parents[2]
+FOLDERS = ("custom_nodes", "models", "input", "output", "user", "temp")
+
+
+def checkouts() -> list[Path]:
+    """ComfyUI checkouts to test in: `COMFYUI_PATH` (several, as in PATH), else the one at ~/ComfyUI."""
+    named = os.environ.get("COMFYUI_PATH")
+    places = [Path(part).expanduser() for part in named.split(os.pathsep)] if named else [Path.home() / "ComfyUI"]
+    return [place for place in places if (place / "main.py").is_file()]
+
+
+def interpreter(checkout: Path) -> str:
+    """The Python of a checkout: `COMFYUI_PYTHON`, its own environment, or the one the tests run in."""
+    inside = (checkout / name / "bin" / "python" for name in (".venv", "venv"))
+    return os.environ.get("COMFYUI_PYTHON") or next((str(path) for path in inside if path.is_file()), sys.executable)
+
+
+def lacks(checkout: Path) -> str:
+    """Why a checkout cannot be started; empty where it can."""
+    python = interpreter(checkout)
+    probe = "import aiohttp, torchsde, av, diffusers, mediapipe, alembic"
+    run = subprocess.run([python, "-c", probe], capture_output=True, text=True, check=False)
+    return "" if run.returncode == 0 else f"{python} lacks what {checkout} needs: {run.stderr.strip().splitlines()[-1]}"
+
+
+@dataclass
+class Run:
+    """What became of one prompt."""
+
+    status: str  # "success", "error", "interrupted"
+    executed: list[str]  # nodes that ran, in order
+    cached: list[str]
+    messages: list[str]  # kinds of the websocket's messages, in order
+    error: dict[str, Any] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
+    previews: int = 0
+
+
+class Server:
+    """One running ComfyUI."""
+
+    def __init__(self, checkout: Path, base: Path, *options: str) -> None:
+        for name in FOLDERS:
+            (base / name).mkdir(exist_ok=True)
+        link = base / "custom_nodes" / "hunyuanportrait"
+        if not link.exists():
+            link.symlink_to(PACK)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.base, self.log = base, base / "log.txt"
+        command = [
+            interpreter(checkout), "main.py", "--cpu", "--port", str(self.port), "--disable-api-nodes", "--dont-print-server",
+            "--base-directory", str(base), "--database-url", "sqlite:///:memory:", *options,
+        ]  # fmt: skip
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(command, cwd=checkout, stdout=log, stderr=log)
+        for _ in range(240):
+            if self.process.poll() is not None:
+                raise AssertionError(f"ComfyUI ended: {self.log.read_text()[-3000:]}")
+            try:
+                self.get("/system_stats")
+                break
+            except OSError:
+                time.sleep(0.5)
+        assert "IMPORT FAILED" not in self.log.read_text(), self.log.read_text()[-3000:]
+        self.schemas: dict[str, Any] = self.get("/object_info")
+
+    def close(self) -> None:
+        """Stop it."""
+        self.process.terminate()
+        self.process.wait(30)
+
+    def get(self, path: str) -> Any:
+        """JSON at ``path``."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
+            return json.load(answer)
+
+    def post(self, path: str, content: dict[str, Any]) -> Any:
+        """The answer to JSON posted to ``path``; of a refusal, what it says."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", json.dumps(content).encode())
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                body = answer.read()
+        except urllib.error.HTTPError as refusal:
+            body = refusal.read()
+        return json.loads(body) if body else {}
+
+    def run(self, prompt: dict[str, Any], *, cancel_in: str | None = None, timeout: float = 300) -> Run:
+        """Run a prompt to its end; ``cancel_in`` presses Cancel as soon as a block of that class shows progress."""
+        import websocket
+
+        client = uuid.uuid4().hex
+        channel = websocket.create_connection(f"ws://127.0.0.1:{self.port}/ws?clientId={client}", timeout=timeout)
+        answer = self.post("/prompt", {"prompt": prompt, "client_id": client})
+        if "prompt_id" not in answer:
+            channel.close()
+            return Run("refused", [], [], [], error=answer)
+        number, run, running = answer["prompt_id"], Run("", [], [], []), ""
+        while not run.status:
+            content = channel.recv()
+            if isinstance(content, bytes):
+                run.previews += 1
+                continue
+            message = json.loads(content)
+            kind, data = message["type"], message.get("data", {})
+            if data.get("prompt_id", number) != number:
+                continue
+            run.messages.append(kind)
+            if kind == "execution_cached":
+                run.cached = data["nodes"]
+            elif kind == "executing" and data["node"] is not None:
+                running = data["node"]
+                run.executed.append(running)
+            elif kind in ("execution_error", "execution_interrupted", "execution_success"):
+                run.status = kind.removeprefix("execution_")
+                run.error = data if kind == "execution_error" else {}
+            moving = kind == "progress" or (kind == "executing" and running)
+            if cancel_in and moving and prompt.get(running, {}).get("class_type") == cancel_in:
+                self.post("/interrupt", {})
+                cancel_in = None
+        channel.close()
+        for _ in range(50):  # the history is written a moment after the last message
+            history = self.get(f"/history/{number}")
+            if number in history:
+                run.outputs = history[number]["outputs"]
+                break
+            time.sleep(0.1)
+        return run
+
+
+def to_prompt(workflow: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
+    """A workflow as the editor saves it, in the form the server takes."""
+    links = {link[0]: [str(link[1]), link[2]] for link in workflow["links"]}
+    prompt = {}
+    for node in workflow["nodes"]:
+        if node["type"] not in schemas:  # notes
+            continue
+        info, values = schemas[node["type"]], iter(node["widgets_values"])
+        inputs: dict[str, Any] = {}
+        for part in ("required", "optional"):
+            for name, spec in info["input"].get(part, {}).items():
+                options = spec[1] if len(spec) > 1 else {}
+                if isinstance(spec[0], list) or spec[0] in ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"):
+                    inputs[name] = next(values)
+                    extra = ("control_after_generate", "image_upload", "video_upload", "upload")
+                    if any(options.get(key) for key in extra):
+                        next(values)
+        for slot in node["inputs"]:
+            if slot["link"] is not None:
+                inputs[slot["name"]] = links[slot["link"]]
+        prompt[str(node["id"])] = {"class_type": node["type"], "inputs": inputs}
+    return prompt

@@ -1,0 +1,178 @@
+"""The pack in a real ComfyUI: every template, what is computed again, cancelling, mistakes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Template
+from .server import PACK, Server
+
+pytestmark = pytest.mark.slow
+
+NUMBERS = [path.stem.split("-")[1] for path in sorted((PACK / "workflows").glob("*.json"))]
+
+
+def only(prompt: dict[str, Any], kind: str) -> str:
+    """The id of the one block of class ``kind``."""
+    (found,) = (number for number, node in prompt.items() if node["class_type"] == kind)
+    return found
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_every_template_runs(server: Server, template: Template, number: str) -> None:
+    prompt = template(number)
+    run = server.run(prompt)
+    assert run.status == "success", run.error
+    assert run.messages.index("execution_start") < run.messages.index("executing") < run.messages.index("execution_success")
+    assert set(run.executed) | set(run.cached) == set(prompt)
+    shown = [item for output in run.outputs.values() for items in output.values() for item in items if isinstance(item, dict)]
+    files = [server.base / item["type"] / item["subfolder"] / item["filename"] for item in shown if "filename" in item]
+    assert files
+    assert all(path.stat().st_size > 500 for path in files), files
+
+
+def test_a_new_seed_runs_the_sampler_and_what_follows(server: Server, template: Template) -> None:
+    prompt = template("1")
+    server.run(prompt)
+    sampler = only(prompt, "HunyuanPortraitSampler")
+    prompt[sampler]["inputs"]["seed"] += 1
+    run = server.run(prompt)
+    again = {prompt[number]["class_type"] for number in run.executed}
+    assert again == {"HunyuanPortraitSampler", "HunyuanPortraitDecode", "CreateVideo", "SaveVideo"}
+
+
+def test_other_guidance_encodes_nothing_again(server: Server, template: Template) -> None:
+    prompt = template("2")
+    server.run(prompt)
+    prompt[only(prompt, "HunyuanPortraitSampler")]["inputs"]["motion_guidance"] = 3.0
+    run = server.run(prompt)
+    again = {prompt[number]["class_type"] for number in run.executed}
+    assert again == {"HunyuanPortraitSampler", "HunyuanPortraitDecode", "CreateVideo", "SaveVideo"}
+
+
+def test_the_same_prompt_gives_the_same_video(server: Server, template: Template) -> None:
+    files = []
+    for _ in range(2):
+        server.post("/free", {"unload_models": True, "free_memory": True})
+        prompt = template("8")
+        sampler = only(prompt, "HunyuanPortraitSampler")
+        prompt[sampler]["inputs"]["seed"] = 5
+        server.run(prompt)
+        prompt[sampler]["inputs"]["seed"] = 4
+        run = server.run(prompt)
+        assert sampler in run.executed
+        previews = [number for number, node in prompt.items() if node["class_type"] == "PreviewImage"]
+        pictures = [item for number in previews for item in run.outputs.get(number, {}).get("images", [])]
+        files.append([(server.base / "temp" / item["subfolder"] / item["filename"]).read_bytes() for item in pictures])
+    assert files[0] == files[1]
+    assert files[0]
+
+
+STAGES = ("DrawnFaces", "FaceCrop", "MotionEncode", "Sampler", "Decode")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_cancel_stops_a_stage_and_the_next_run_is_whole(server: Server, template: Template, stage: str) -> None:
+    prompt = template("1")
+    faces = prompt[only(prompt, "HunyuanPortraitDrawnFaces")]["inputs"]
+    faces |= {"frames": 60, "pair": 20 + STAGES.index(stage)}  # nothing of this is cached
+    prompt[only(prompt, "HunyuanPortraitSampler")]["inputs"]["steps"] = 8
+    run = server.run(prompt, cancel_in=f"HunyuanPortrait{stage}")
+    assert run.status == "interrupted"
+    assert prompt[run.executed[-1]]["class_type"] == f"HunyuanPortrait{stage}"
+    faces["frames"] = 6
+    assert server.run(prompt).status == "success"
+
+
+def mistake(server: Server, prompt: dict[str, Any]) -> str:
+    """First line of what the user is told."""
+    run = server.run(prompt)
+    assert run.status in ("error", "refused"), run
+    return run.error["exception_message"] if run.status == "error" else str(run.error)
+
+
+def test_a_picture_without_a_face_is_named(server: Server, template: Template) -> None:
+    prompt = template("2")
+    prompt[only(prompt, "LoadImage")]["inputs"]["image"] = "nobody.png"
+    assert mistake(server, prompt).startswith("No face found in frame 0.")
+
+
+def test_a_set_that_is_not_there_is_named(server: Server, template: Template) -> None:
+    prompt = template("1")
+    prompt[only(prompt, "HunyuanPortraitLoad")]["inputs"]["weights"] = "elsewhere"
+    said = mistake(server, prompt)
+    assert "elsewhere" in said
+
+
+@pytest.mark.parametrize(("content", "words"), [(b"no weights", "damaged"), (b"", "damaged")])
+def test_a_broken_file_is_named(server: Server, template: Template, content: bytes, words: str) -> None:
+    from hp_core.weights.tools import init_folder
+
+    broken = server.base / "models" / "HunyuanPortrait" / f"broken{len(content)}"
+    for _ in init_folder(broken, "demo"):
+        pass
+    (broken / "hyportrait" / "unet.safetensors").write_bytes(content)
+    prompt = template("1")
+    prompt[only(prompt, "HunyuanPortraitLoad")]["inputs"]["weights"] = f"HunyuanPortrait/{broken.name}"
+    said = mistake(server, prompt)
+    assert words in said
+    assert "unet.safetensors" in said
+
+
+def test_a_file_that_would_run_code_is_refused(server: Server, template: Template, tmp_path: Path) -> None:
+    import pickle
+
+    import torch
+
+    from hp_core.weights.tools import init_folder
+
+    class Hostile:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (tmp_path / "ran",))
+
+    folder = server.base / "models" / "HunyuanPortrait" / "hostile"
+    for _ in init_folder(folder, "demo"):
+        pass
+    (folder / "hyportrait" / "dino.safetensors").unlink()
+    torch.save({"weight": Hostile()}, folder / "hyportrait" / "dino.pth", pickle_module=pickle)
+    prompt = template("1")
+    prompt[only(prompt, "HunyuanPortraitLoad")]["inputs"]["weights"] = "HunyuanPortrait/hostile"
+    said = mistake(server, prompt)
+    assert "could run code" in said
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_motion_of_other_encoders_is_refused(server: Server, template: Template) -> None:
+    prompt = template("7")
+    assert server.run(prompt).status == "success"
+    saved = sorted((server.base / "output" / "motions").glob("*.safetensors"))[-1].name
+    load, sampler = only(prompt, "HunyuanPortraitLoad"), only(prompt, "HunyuanPortraitSampler")
+    prompt["100"] = {"class_type": "HunyuanPortraitMotionLoad", "inputs": {"file": saved}}
+    prompt[sampler]["inputs"]["motion"] = ["100", 0]
+    assert server.run(prompt).status == "success"
+    from hp_core.weights.tools import init_folder
+
+    other = server.base / "models" / "HunyuanPortrait" / "other"
+    for _ in init_folder(other, "demo", seed=9):
+        pass
+    prompt[load]["inputs"]["weights"] = "HunyuanPortrait/other"
+    assert mistake(server, prompt).startswith("The motion was made by the encoders")
+
+
+def test_memory_is_level_after_ten_runs(server: Server, template: Template) -> None:
+    psutil = pytest.importorskip("psutil")
+    process, prompt = psutil.Process(server.process.pid), template("1")
+    sampler, sizes = only(prompt, "HunyuanPortraitSampler"), []
+    for seed in range(10):
+        prompt[sampler]["inputs"]["seed"] = 1000 + seed
+        assert server.run(prompt).status == "success"
+        sizes.append(process.memory_info().rss)
+    assert sizes[-1] < 1.05 * sizes[1] + 50e6, [round(size / 1e6) for size in sizes]
+
+
+def test_templates_and_help_are_served(server: Server) -> None:
+    listed = server.get("/workflow_templates")
+    assert sorted(listed["hunyuanportrait"]) == sorted(path.stem for path in (PACK / "workflows").glob("*.json"))
