@@ -39,7 +39,7 @@ class PortraitSampler(io.ComfyNode):
                     "seed",
                     default=0,
                     min=0,
-                    max=2**63 - 1,
+                    max=0x7FFFFFFFFFFFFFFF,
                     control_after_generate=True,
                     tooltip="Of the starting noise; the same seed gives the same video on the same machine.",
                 ),

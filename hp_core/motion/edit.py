@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _POLYNOMIAL = 2  # degree of the Savitzky-Golay fit: keeps the height of a blink that the window sees whole
-_BETA = 0.3  # One-Euro: how far the cutoff rises with speed, per deviation of the channel
+_BETA = 0.05  # One-Euro: how far the cutoff rises with speed, per deviation of the channel
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,213 @@
+"""Motion editing: what each function changes, and what it must leave alone to the last bit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hp_core.errors import OptionError
+from hp_core.motion import edit
+from hp_core.values import MotionTokens
+
+LENGTHS = st.integers(1, 40)
+
+
+def motion(frames: int = 20, seed: int = 0, *, translation: str = "predicted") -> MotionTokens:
+    """A clip whose tokens hold what its rotation and translation say, as the encoder writes them."""
+    generator = torch.Generator().manual_seed(seed)
+    rotation = torch.randn(frames, 3, generator=generator).cumsum(0) * 3
+    moved = torch.randn(frames, 3, generator=generator) * 0.1
+    expression = torch.randn(frames, 4, 10, generator=generator)
+    head = torch.cat([rotation, moved if translation == "predicted" else torch.zeros_like(moved)], 1)[:, None].expand(-1, 4, -1)
+    return MotionTokens(torch.cat([expression, head], -1), rotation, moved, Fraction(25), "released", "abc")
+
+
+def consistent(clip: MotionTokens) -> bool:
+    """Every token carries the rotation and one translation."""
+    return bool((clip.tokens[..., -6:-3] == clip.rotation[:, None]).all() and (clip.tokens[..., -3:] == clip.tokens[:, :1, -3:]).all())
+
+
+def same(first: MotionTokens, second: MotionTokens) -> bool:
+    return (
+        all(torch.equal(getattr(first, name), getattr(second, name)) for name in ("tokens", "rotation", "translation"))
+        and first.fps == second.fps
+    )
+
+
+@given(LENGTHS, st.integers(0, 100))
+def test_what_means_no_change_changes_no_bit(frames: int, seed: int) -> None:
+    clip = motion(frames, seed)
+    for out in (
+        edit.with_strength(clip),
+        edit.with_head(clip),
+        edit.smoothed(clip, 1),
+        edit.smoothed(clip, 1, kind="one_euro"),
+        edit.stretched(clip, frames),
+        edit.at_rate(clip, 25),
+        edit.trimmed(clip),
+        edit.held(clip),
+        edit.concatenated([clip]),
+        edit.looped(clip, blend=0),
+        edit.mixed(clip, motion(7, 1), head=0.0),
+        edit.edited(clip),
+    ):
+        assert same(out, clip)
+
+
+@given(LENGTHS, st.integers(0, 100), st.floats(-2, 4), st.floats(-2, 4))
+def test_strength_holds_the_neutral_frame_and_scales_the_rest(frames: int, seed: int, expression: float, rotation: float) -> None:
+    clip = motion(frames, seed)
+    at = edit.neutral_frame(clip)
+    out = edit.with_strength(clip, expression=expression, rotation=rotation)
+    assert consistent(out)
+    assert torch.allclose(out.tokens[at], clip.tokens[at], atol=1e-5)
+    assert torch.allclose(out.rotation - out.rotation[at], rotation * (clip.rotation - clip.rotation[at]), atol=1e-3)
+    assert torch.equal(out.tokens[..., -3:], clip.tokens[..., -3:]), "the translation is not touched"
+
+
+def test_strength_zero_holds_one_face() -> None:
+    out = edit.with_strength(motion(), expression=0)
+    assert torch.allclose(out.tokens[..., :-6], out.tokens[:1, :, :-6].expand(20, -1, -1), atol=1e-5)
+
+
+def test_the_neutral_frame_is_the_usual_face() -> None:
+    clip = motion()
+    tokens = clip.tokens.clone()
+    tokens[:, :, :-6] = torch.randn(1, 4, 10) + 0.01 * torch.randn(20, 4, 10)
+    tokens[3:6, :, :-6] += 5.0
+    assert edit.neutral_frame(replace(clip, tokens=tokens)) not in range(3, 6)
+
+
+@given(st.integers(2, 30), st.integers(1, 60))
+def test_stretching_keeps_both_ends_and_every_value_in_between(frames: int, target: int) -> None:
+    clip = motion(frames)
+    out = edit.stretched(clip, target)
+    assert len(out) == target
+    assert consistent(out)
+    assert torch.equal(out.rotation[0], clip.rotation[0])
+    if target > 1:
+        assert torch.allclose(out.rotation[-1], clip.rotation[-1], atol=1e-5)
+    assert (out.rotation >= clip.rotation.min(0).values - 1e-4).all()
+    assert (out.rotation <= clip.rotation.max(0).values + 1e-4).all()
+
+
+def test_another_rate_keeps_the_seconds() -> None:
+    out = edit.at_rate(motion(50), 12.5)
+    assert (len(out), out.fps) == (25, Fraction(25, 2))
+
+
+@pytest.mark.parametrize("kind", ["savgol", "one_euro"])
+def test_smoothing_calms_jitter_and_keeps_what_is_constant(kind: str) -> None:
+    clip = motion(60)
+    steady = replace(clip, tokens=clip.tokens[:1].expand(60, -1, -1), rotation=clip.rotation[:1].expand(60, -1))
+    still = edit.smoothed(steady, 7, kind=kind)
+    assert torch.allclose(still.tokens[..., :-6], steady.tokens[..., :-6], atol=1e-5)
+    calm = edit.smoothed(clip, 9, kind=kind)
+    assert consistent(calm)
+    assert calm.tokens[..., :-6].diff(dim=0).square().mean() < 0.7 * clip.tokens[..., :-6].diff(dim=0).square().mean()
+
+
+def test_savgol_follows_a_parabola_exactly() -> None:
+    clip = motion(30)
+    t = torch.arange(30.0)
+    rotation = torch.stack([t, 0.1 * t**2, 3 - t], 1)
+    tokens = clip.tokens.clone()
+    tokens[..., -6:-3] = rotation[:, None]
+    assert torch.allclose(edit.smoothed(replace(clip, tokens=tokens, rotation=rotation), 7).rotation, rotation, atol=1e-3)
+
+
+def test_short_clips_are_smoothed_over_what_there_is() -> None:
+    assert len(edit.smoothed(motion(2), 9)) == 2
+    assert len(edit.smoothed(motion(4), 9)) == 4
+
+
+def test_head_of_another_expression_of_one() -> None:
+    clip, other = motion(20, 0), motion(31, 1)
+    out = edit.with_head_rotation_of(clip, other)
+    assert torch.equal(out.tokens[..., :-6], clip.tokens[..., :-6])
+    assert torch.allclose(out.rotation, edit.stretched(other, 20).rotation)
+    assert consistent(out)
+    relative = edit.with_head_rotation_of(clip, other, relative=True)
+    turned = edit.stretched(other, 20).rotation - other.rotation[edit.neutral_frame(other)]
+    assert torch.allclose(relative.rotation, clip.rotation[edit.neutral_frame(clip)] + turned, atol=1e-4)
+
+
+def test_a_clip_relative_to_itself_is_itself() -> None:
+    clip = motion()
+    assert torch.allclose(edit.with_head_rotation_of(clip, clip, relative=True).tokens, clip.tokens, atol=1e-4)
+
+
+def test_zero_translation_stays_zero() -> None:
+    released = motion(translation="released")
+    for out in (edit.stretched(released, 33), edit.looped(released, blend=4), edit.mixed(released, motion(9, 2, translation="released"))):
+        assert not out.tokens[..., -3:].any()
+        assert out.translation.any()
+
+
+@given(st.integers(2, 20), st.integers(0, 10))
+def test_concatenation(frames: int, blend: int) -> None:
+    first, second = motion(frames, 0), motion(frames + 3, 1)
+    if blend > frames:
+        with pytest.raises(OptionError, match="blend"):
+            edit.concatenated([first, second], blend=blend)
+        return
+    out = edit.concatenated([first, second], blend=blend)
+    assert len(out) == 2 * frames + 3 - blend
+    assert torch.equal(out.tokens[: frames - blend], first.tokens[: frames - blend])
+    assert torch.equal(out.tokens[frames:], second.tokens[blend:])
+    assert consistent(out)
+
+
+def test_a_loop_has_no_jump_at_its_end() -> None:
+    t = torch.linspace(0, 1, 40)
+    clip = motion(40)
+    rotation = torch.stack([30 * t, torch.zeros(40), torch.zeros(40)], 1)
+    tokens = clip.tokens.clone()
+    tokens[..., -6:-3] = rotation[:, None]
+    out = edit.looped(replace(clip, tokens=tokens, rotation=rotation), blend=10)
+    assert len(out) == 30
+    yaw = out.rotation[:, 0].numpy()
+    steps = np.abs(np.diff(np.append(yaw, yaw[0])))
+    assert steps.max() < 5, "without the blend the end would jump by 30 degrees"
+
+
+def test_ping_pong_turns_round_without_a_stop() -> None:
+    clip = motion(5)
+    assert edit.ping_pong(clip).rotation.tolist() == clip.rotation[[0, 1, 2, 3, 4, 3, 2, 1]].tolist()
+    assert len(edit.ping_pong(motion(1))) == 1
+
+
+def test_hold_and_trim_undo_each_other() -> None:
+    clip = motion(6)
+    held = edit.held(clip, before=2, after=3)
+    assert len(held) == 11
+    assert torch.equal(held.tokens[0], clip.tokens[0])
+    assert same(edit.trimmed(held, 2, -3), clip)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda clip: edit.with_strength(clip, expression=9), "expression strength is 9"),
+        (lambda clip: edit.with_strength(clip, neutral=99), "neutral frame is 99"),
+        (lambda clip: edit.with_head(clip, offset=(0, 120, 0)), "pitch offset is 120"),
+        (lambda clip: edit.smoothed(clip, 4), "smoothing window is 4"),
+        (lambda clip: edit.smoothed(clip, 5, kind="mean"), "smoothing is 'mean'"),
+        (lambda clip: edit.stretched(clip, 0), "frames is 0"),
+        (lambda clip: edit.trimmed(clip, 30), "none"),
+        (lambda clip: edit.looped(clip, blend=11), "between 0 and 10"),
+        (lambda clip: edit.concatenated([]), "at least one"),
+        (lambda clip: edit.concatenated([clip, replace(clip, fps=Fraction(30))]), "frames/s"),
+        (lambda clip: edit.mixed(clip, replace(clip, tokens=clip.tokens[:, :2])), "different weights"),
+        (lambda clip: edit.edited(clip, end="round"), "end is 'round'"),
+    ],
+)
+def test_mistakes_are_named(call, words: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(OptionError, match=words):
+        call(motion())

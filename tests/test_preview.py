@@ -1,0 +1,135 @@
+"""Pictures of what the stages found."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+
+from hp_core.compose import paste_clip, square_mask
+from hp_core.errors import OptionError
+from hp_core.image import each_from_float, from_float, to_float
+from hp_core.motion.plot import plot_intensity
+from hp_core.pose.align import align_pose, preview
+from hp_core.preview import preview_frames
+from hp_core.progress import result
+from hp_core.vae import WARM_UP, decode_latent
+from hp_core.values import FaceTrack, Intensity
+
+
+def track(frames: int = 5, size: tuple[int, int] = (90, 121)) -> FaceTrack:
+    rng = np.random.default_rng(0)
+    height, width = size
+    points = np.array([[40, 30], [60, 30], [50, 45], [42, 55], [58, 55]], np.float32)
+    return FaceTrack(
+        head_crops=rng.integers(0, 255, (frames, 64, 64, 3), np.uint8),
+        motion_crops=rng.integers(0, 255, (frames, 32, 32, 3), np.uint8),
+        boxes=np.tile(np.array([30, 20, 70, 65], np.float32), (frames, 1)),
+        five_points=np.tile(points, (frames, 1, 1)),
+        landmarks=None,
+        found=np.array([True] * (frames - 1) + [False]),
+        on_missing="hold",
+        square=(10, 5, 85, 80),
+        portrait=rng.integers(0, 255, (height, width, 3), np.uint8),
+        portrait_crop=rng.integers(0, 255, (128, 128, 3), np.uint8),
+        crop_points=points,
+        crop_points_found=True,
+        fps=Fraction(25),
+        analyzer="mediapipe",
+    )
+
+
+INTENSITY = Intensity(np.array([0.01, 0.2]), np.array([0.1, 0.4]), np.array([10, 127]), np.array([25, 102]), chunk=3, rule="released")
+
+
+def test_a_preview_has_every_part_and_marks_what_was_filled_in() -> None:
+    clip = track()
+    pose = align_pose(clip, clip)
+    plain = list(preview_frames(clip, side=64))
+    whole = list(preview_frames(clip, INTENSITY, pose, side=64))
+    assert [frame.shape for frame in plain] == [(104, 128, 3)] * 5
+    assert [frame.shape for frame in whole] == [(104, 192, 3)] * 5
+    colour = [tuple(int(part) for part in frame[13, 30]) for frame in plain]  # on the box's upper side
+    assert colour[0] == colour[3] != colour[4]
+    assert whole[0][64:].any(), "words"
+
+
+def test_a_pose_of_another_clip_is_refused() -> None:
+    with pytest.raises(OptionError, match="5 frames, the face track 4"):
+        next(preview_frames(track(4), pose=align_pose(track(5), track(1))))
+
+
+def test_intensity_curves_rise_with_what_they_show() -> None:
+    def lit(values: list[float]) -> int:
+        changed = replace(INTENSITY, expression=np.array(values))
+        return int((plot_intensity(changed, 6)[:160] > 40).any(-1).sum())
+
+    assert lit([0.01, 0.01]) < lit([0.05, 0.05]) < lit([0.12, 0.12]) == pytest.approx(lit([0.5, 0.5]), rel=0.1)
+    assert "frames from 3: expression 127, head 102" in str(INTENSITY)
+
+
+def test_floats_and_bytes() -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (3, 8, 9, 3), np.uint8)
+    assert np.array_equal(from_float(to_float(frames)), frames)
+    assert all(np.array_equal(a, b) for a, b in zip(each_from_float(to_float(frames)), frames, strict=True))
+    wide = torch.cat([to_float(frames) * 3 - 1, torch.ones(3, 8, 9, 1)], -1).half()  # out of range, with alpha
+    assert from_float(wide).shape == (3, 8, 9, 3)
+
+
+def test_a_pose_map_has_the_size_of_the_portrait_crop() -> None:
+    pose = align_pose(track(7), track(1))
+    assert len(pose) == 7
+    assert preview(pose).shape == (1, 128, 128, 3)
+    assert not preview(pose).any()
+    with pytest.raises(OptionError, match="mode is 'paper'"):
+        align_pose(track(7), track(1), mode="paper")
+
+
+def test_pasting_changes_the_square_alone() -> None:
+    clip = track(1)
+    images = torch.rand(3, 128, 128, 3)
+    pasted, mask = result(paste_clip(images, clip, even_size=False))
+    assert pasted.shape == (3, 90, 121, 3)
+    outside = square_mask(clip.portrait, clip.square)[0] == 0
+    assert torch.equal(pasted[1][outside], to_float(clip.portrait[None])[0][outside])
+    assert torch.equal(mask, square_mask(clip.portrait, clip.square))
+    even, even_mask = result(paste_clip(images, clip, even_size=True))
+    assert even.shape == (3, 90, 120, 3)
+    assert even_mask.shape == (1, 90, 120)
+    assert torch.equal(even, pasted[:, :, :120])
+
+
+def test_a_second_face_is_pasted_onto_the_first() -> None:
+    left, right = track(1), replace(track(1), square=(60, 5, 120, 65))
+    first, _ = result(paste_clip(torch.zeros(2, 64, 64, 3), left, even_size=True))
+    both, _ = result(paste_clip(torch.ones(3, 64, 64, 3), right, first, even_size=True))
+    assert both[2, 40, 30].max() < 0.01, "the first face stays, also where its clip has ended"
+    assert both[0, 35, 90].min() > 0.99
+    with pytest.raises(OptionError, match="onto is 60x60"):
+        result(paste_clip(torch.ones(1, 64, 64, 3), right, torch.zeros(1, 60, 60, 3), even_size=True))
+
+
+def decode(latents: torch.Tensor) -> torch.Tensor:
+    """Stands for a temporal decoder: every frame tells how long its chunk was and its place in it."""
+    frames = torch.zeros(len(latents), 2, 2, 3)
+    frames[..., 0], frames[..., 1] = float(len(latents)), torch.arange(len(latents)).reshape(-1, 1, 1).float()
+    frames[..., 2] = latents[:, :1, 0, 0].reshape(-1, 1, 1)
+    return frames
+
+
+def test_chunks_are_counted_from_the_warm_up() -> None:
+    whole = torch.arange(11.0).reshape(-1, 1, 1, 1).expand(-1, 4, 2, 2)
+    latent = {"samples": whole[3:8], WARM_UP: (whole[:3], whole[8:])}
+    frames = result(decode_latent(latent, decode, chunk=4))
+    assert frames[:, 0, 0].tolist() == [[4, 3, 3], [4, 0, 4], [4, 1, 5], [4, 2, 6], [4, 3, 7]]
+    assert len(result(decode_latent({"samples": whole}, decode, chunk=4))) == 11
+
+
+def test_warm_up_of_another_size_is_left_out() -> None:
+    """An upscaled latent still carries the small warm-up frames."""
+    samples = torch.ones(5, 4, 4, 4)
+    frames = result(decode_latent({"samples": samples, WARM_UP: (torch.zeros(3, 4, 2, 2),) * 2}, decode, chunk=4))
+    assert frames[:, 0, 0, 1].tolist() == [0, 1, 2, 3, 0]
