@@ -76,6 +76,12 @@ def animate(
     motion_guidance: Annotated[
         str | None, typer.Option(help="Scale, 0..100, or FIRST:LAST for a ramp over the steps. Released: 2.")
     ] = None,
+    guidance_interval: Annotated[
+        str | None, typer.Option(help="LOW:HIGH, sigmas inside which guidance counts; outside it one branch is left. Released: always.")
+    ] = None,
+    start_step: Annotated[
+        int | None, typer.Option(help="First step done, from 0; a later one begins with the portrait under that noise. Released: 0.")
+    ] = None,
     window: Annotated[int | None, typer.Option(help="Frames the UNet sees together, 1 or more. Released: 25.")] = None,
     overlap: Annotated[int | None, typer.Option(help="Frames shared by neighbouring windows, 0 to below the window. Released: 3.")] = None,
     shift: Annotated[int | None, typer.Option(help="Frames all windows move back at each step, 0 or more. Released: 3.")] = None,
@@ -148,6 +154,8 @@ def animate(
         noise=noise,
         appearance_guidance=_ramp("--appearance-guidance", appearance_guidance),
         motion_guidance=_ramp("--motion-guidance", motion_guidance),
+        guidance_interval=_ramp("--guidance-interval", guidance_interval),
+        start_step=start_step,
         window=window,
         overlap=overlap,
         shift=shift,

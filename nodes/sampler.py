@@ -125,6 +125,40 @@ class SamplerOptions(io.ComfyNode):
                     tooltip="independent: every frame its own, as released. shared: one for all frames, which flickers less (demo).",
                 ),
                 advanced(
+                    io.Int.Input(
+                        "start_step",
+                        default=0,
+                        min=0,
+                        max=999,
+                        tooltip="First step done, from 0; a later one begins with the portrait under that step's noise. Released: 0.",
+                    )
+                ),
+                advanced(
+                    io.Int.Input(
+                        "end_step", default=1000, min=1, max=1000, tooltip="First step left out; noise stays in the result. Released: none."
+                    )
+                ),
+                advanced(
+                    io.Float.Input(
+                        "guidance_from",
+                        default=0.0,
+                        min=0.0,
+                        max=1000.0,
+                        step=0.1,
+                        tooltip="Sigma below which guidance is off, which saves evaluations. Released: 0, always on.",
+                    )
+                ),
+                advanced(
+                    io.Float.Input(
+                        "guidance_to",
+                        default=1000.0,
+                        min=0.0,
+                        max=1000.0,
+                        step=0.1,
+                        tooltip="Sigma above which guidance is off. Released: never.",
+                    )
+                ),
+                advanced(
                     io.Float.Input(
                         "fps",
                         default=12.5,
@@ -147,6 +181,6 @@ class SamplerOptions(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, **options: Any) -> io.NodeOutput:
+    def execute(cls, guidance_from: float = 0.0, guidance_to: float = 1000.0, **options: Any) -> io.NodeOutput:
         """The options as they are; the sampler checks them against each other."""
-        return io.NodeOutput(options)
+        return io.NodeOutput({**options, "guidance_interval": (guidance_from, guidance_to)})

@@ -26,7 +26,7 @@ class DenoiseState:
     Attributes:
         step, steps: steps finished and their number.
         evaluation, evaluations: UNet evaluations done, and those of the whole run.
-        sigma: noise level of ``latents``, 0 at the end.
+        sigma: noise level of ``latents``, 0 at the end of the last step.
         latents: (frames, 4, height, width) float32, scaled VAE space; they change at the end of a step only.
     """
 
@@ -76,21 +76,17 @@ def denoise(
     dtype = unet.dtype
     sigmas, timesteps = schedule.sigmas.to(device), schedule.timesteps.to(device)
     reference = reference_latent.to(device, torch.float32)
-    latents = reference * scaling_factor + noise.to(device, torch.float32) * sigmas[0]
+    done_steps = range(config.start_step, min(config.end_step, schedule.steps))
+    latents = reference * scaling_factor + noise.to(device, torch.float32) * sigmas[config.start_step]
     condition = reference.to(dtype)
     projected = unet.project_appearance(appearance.to(device, dtype))
     time_ids = torch.tensor([[config.fps, config.motion_bucket_id, config.noise_aug]], device=device)
-    weights = [
-        branch_weights(a, m)
-        for a, m in zip(
-            scale_ramp(config.appearance_guidance, schedule.steps), scale_ramp(config.motion_guidance, schedule.steps), strict=True
-        )
-    ]
+    weights = step_weights(config, schedule)
     windows_per_step = len(plan_windows(frames, size=config.window, overlap=config.overlap))
-    evaluations = windows_per_step * sum(w != 0 for step_weights in weights for w in step_weights)
+    evaluations = windows_per_step * sum(w != 0 for step in done_steps for w in weights[step])
     done = 0
 
-    for step in range(schedule.steps):
+    for step in done_steps:
         sigma, next_sigma = sigmas[step], sigmas[step + 1]
         shift = step_shift(step, shift=config.shift, size=config.window)
         stepped, visits = torch.zeros_like(latents), latents.new_zeros(frames)
@@ -119,7 +115,17 @@ def denoise(
                 moved = moved[len(part) :]
         latents = stepped / visits[:, None, None, None]
         _check_finite(latents, step, dtype)
-    yield DenoiseState(schedule.steps, schedule.steps, done, evaluations, 0.0, latents)
+    yield DenoiseState(done_steps.stop, schedule.steps, done, evaluations, float(sigmas[done_steps.stop]), latents)
+
+
+def step_weights(config: SamplingConfig, schedule: Schedule) -> list[tuple[float, float, float]]:
+    """`branch_weights` of each step: the ramps inside ``config.guidance_interval``, the full branch alone outside it."""
+    low, high = config.guidance_interval
+    ramps = (scale_ramp(scales, schedule.steps) for scales in (config.appearance_guidance, config.motion_guidance))
+    return [
+        branch_weights(*scales) if low <= float(sigma) <= high else branch_weights(1.0, 1.0)
+        for *scales, sigma in zip(*ramps, schedule.sigmas[:-1], strict=True)
+    ]
 
 
 def branch_velocities(

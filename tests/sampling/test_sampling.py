@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hp_core.config import PortraitConfig, SamplingConfig, svd_scheduler
 from hp_core.errors import OptionError, PortraitError
 from hp_core.pose.align import black_pose
-from hp_core.sampling.denoise import denoise, pose_features, start_noise
+from hp_core.sampling.denoise import denoise, pose_features, start_noise, step_weights
 from hp_core.sampling.guidance import branch_weights, scale_ramp
 from hp_core.sampling.schedule import euler_step, make_schedule, scale_input
 from hp_core.sampling.windows import plan_windows, step_shift
@@ -200,3 +200,37 @@ def test_memory_does_not_grow_with_the_clip():
     aside = [run["peak_bytes"] - 4 * run["latent_bytes"] for run in (short, long)]
     assert aside[1] <= 1.1 * aside[0], (short, long)
     assert long["peak_bytes"] <= 1.1 * short["peak_bytes"] + 4 * long["latent_bytes"]
+
+
+def test_guidance_outside_its_interval_is_one_branch(nets):
+    schedule = make_schedule(svd_scheduler(), 3)
+    always = SamplingConfig(steps=3, window=4, overlap=1, appearance_guidance=(2.0, 2.0), motion_guidance=(3.0, 3.0))
+    inside = replace(always, guidance_interval=(1.0, float(schedule.sigmas[1])))
+    weights = step_weights(inside, schedule)
+    assert [sum(w != 0 for w in step) for step in weights] == [1, 3, 1]
+    assert step_weights(always, schedule)[1] == weights[1]
+    assert len(run(nets, frames=4, sampling=inside)) - 1 == 2 * (1 + 3 + 1)
+
+
+def test_an_early_end_leaves_noise(nets):
+    sampling = SamplingConfig(steps=3, window=4, overlap=1)
+    whole, part = run(nets, frames=4, sampling=sampling), run(nets, frames=4, sampling=replace(sampling, end_step=2))
+    assert (part[-1].step, whole[-1].step) == (2, 3)
+    assert part[-1].sigma > whole[-1].sigma == 0
+    assert len(part) - 1 == 2 * (len(whole) - 1) // 3
+    assert torch.equal(part[-1].latents, next(state.latents for state in whole if state.step == 2)), "the same steps as far as they go"
+
+
+def test_a_late_beginning_stays_near_the_portrait(nets):
+    reference = torch.randn(1, CHANNELS, 8, 8, generator=torch.Generator().manual_seed(5)) * 0.18215
+    sampling = SamplingConfig(steps=4, window=4, overlap=1)
+    early, late = (run(nets, frames=4, sampling=replace(sampling, start_step=step))[-1].latents for step in (0, 3))
+    assert (late - reference).square().mean() < 0.1 * (early - reference).square().mean()
+
+
+@pytest.mark.parametrize(
+    "changes", [{"start_step": 25}, {"end_step": 0}, {"start_step": 5, "end_step": 5}, {"guidance_interval": (3.0, 1.0)}]
+)
+def test_steps_and_intervals_that_are_none_are_refused(changes):
+    with pytest.raises(OptionError):
+        SamplingConfig(**changes)
