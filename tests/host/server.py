@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -153,18 +154,33 @@ def to_prompt(workflow: dict[str, Any], schemas: dict[str, Any]) -> dict[str, An
     for node in workflow["nodes"]:
         if node["type"] not in schemas:  # notes
             continue
-        info, values = schemas[node["type"]], iter(node["widgets_values"])
+        values = iter(node["widgets_values"])
         inputs: dict[str, Any] = {}
         for part in ("required", "optional"):
-            for name, spec in info["input"].get(part, {}).items():
-                options = spec[1] if len(spec) > 1 else {}
-                if isinstance(spec[0], list) or spec[0] in ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"):
-                    inputs[name] = next(values)
-                    extra = ("control_after_generate", "image_upload", "video_upload", "upload")
-                    if any(options.get(key) for key in extra):
-                        next(values)
+            for name, spec in schemas[node["type"]]["input"].get(part, {}).items():
+                inputs |= _widget(name, spec, values, part)
         for slot in node["inputs"]:
             if slot["link"] is not None:
                 inputs[slot["name"]] = links[slot["link"]]
         prompt[str(node["id"])] = {"class_type": node["type"], "inputs": inputs}
     return prompt
+
+
+def _widget(name: str, spec: list[Any], values: Iterator[Any], part: str) -> dict[str, Any]:
+    """What a widget is set to; a newer host's block may have widgets that the workflow does not know yet."""
+    options = spec[1] if len(spec) > 1 else {}
+    kind = "COMBO" if isinstance(spec[0], list) else spec[0]
+    if kind.startswith("COMFY_DYNAMICCOMBO") and part == "required":  # a choice that brings widgets of its own
+        chosen = next(values, options["options"][0]["key"])
+        (option,) = (option for option in options["options"] if option["key"] == chosen)
+        inputs = {name: chosen}
+        for inner, inner_spec in option["inputs"]["required"].items():
+            inputs |= _widget(f"{name}.{inner}", inner_spec, values, part)
+        return inputs
+    if kind not in ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"):
+        return {}
+    choices = spec[0] if isinstance(spec[0], list) else options.get("options") or [None]
+    value = next(values, options.get("default", choices[0]))
+    if any(options.get(key) for key in ("control_after_generate", "image_upload", "video_upload", "upload")):
+        next(values, None)
+    return {name: value}

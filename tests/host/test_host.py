@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +75,7 @@ def test_the_same_prompt_gives_the_same_video(server: Server, template: Template
     assert files[0]
 
 
-STAGES = ("DrawnFaces", "FaceCrop", "MotionEncode", "Sampler", "Decode")
+STAGES = ("Load", "DrawnFaces", "FaceCrop", "MotionEncode", "Sampler", "Decode")
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -176,3 +180,24 @@ def test_memory_is_level_after_ten_runs(server: Server, template: Template) -> N
 def test_templates_and_help_are_served(server: Server) -> None:
     listed = server.get("/workflow_templates")
     assert sorted(listed["hunyuanportrait"]) == sorted(path.stem for path in (PACK / "workflows").glob("*.json"))
+
+
+def test_an_empty_video_is_named(server: Server, template: Template) -> None:
+    prompt = template("2")
+    prompt[only(prompt, "LoadVideo")]["inputs"]["file"] = "empty.mp4"
+    assert "empty" in mistake(server, prompt)
+
+
+def test_the_published_checker_finds_nothing_wrong(server: Server, tmp_path: Path) -> None:
+    """`comfy workflow validate` and `comfy node validate` of comfy-cli."""
+    comfy = os.environ.get("COMFY_CLI") or shutil.which("comfy")
+    if comfy is None:
+        pytest.skip("comfy-cli is not installed")
+    info = tmp_path / "object_info.json"
+    info.write_text(json.dumps(server.schemas), encoding="utf-8")
+    calls = [["workflow", "validate", "--workflow", str(path), "--input", str(info)] for path in (PACK / "workflows").glob("*.json")]
+    for call in [*calls, ["node", "validate"]]:
+        run = subprocess.run(
+            [comfy, "--skip-prompt", *call], capture_output=True, text=True, cwd=PACK, env=os.environ | {"DO_NOT_TRACK": "1"}, check=False
+        )
+        assert run.returncode == 0, f"{call}: {run.stdout}{run.stderr}"
