@@ -13,9 +13,8 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 demo: $(VENV)/installed
 	$(RUN) -m hp_core.demo $(DEMO)
-	test -f $(DEMO)/weights/portrait.json || $(VENV)/bin/hp-portrait init $(DEMO)/weights --preset demo
 	$(VENV)/bin/hp-portrait animate $(DEMO)/portrait.png $(DEMO)/driving.mp4 -o $(DEMO)/result.mp4 \
-		--weights $(DEMO)/weights --crop whole --view compare
+		--weights hp_core/demo/weights --crop whole --view compare
 	@echo "Watch $(DEMO)/result.mp4: portrait, driving video, result."
 
 test: $(VENV)/installed-tests

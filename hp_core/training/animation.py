@@ -203,7 +203,7 @@ class AnimationTask:
         errors, shown = [], []
         for index in range(len(self.held_out)):
             latents = self.held_out.read(index, ("latents",), slice(None))["latents"].float()
-            drawn, truth = self._decoded(self.redraw(index, device)), self._decoded(latents)
+            drawn, truth = self.decoded(self.redraw(index, device)), self.decoded(latents)
             errors.append(((drawn.float() - truth.float()) / 255).square()[1:].mean())
             shown.append(torch.cat([truth[:1].expand_as(truth), truth, drawn], dim=1))
         length = min(len(rows) for rows in shown)
@@ -240,7 +240,8 @@ class AnimationTask:
             latents = state.latents
         return latents / scaling
 
-    def _decoded(self, latents: Tensor) -> Tensor:
+    def decoded(self, latents: Tensor) -> Tensor:
+        """Latents (F, z, h, w), unscaled, as frames (F, S, S, 3) uint8."""
         return torch.cat([to_uint8(frames) for _, frames in decode_chunks(self.vae, latents, chunk=self.portrait.sampling.decode_chunk)])
 
     def export(self, state: dict[str, Tensor]) -> None:

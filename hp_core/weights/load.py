@@ -173,7 +173,10 @@ def read_module(name: str, folder: Path, config: PortraitConfig) -> tuple[Path, 
     path = entry.find(folder)
     if path is None:
         state = "a folder, not a file" if (folder / entry.path).is_dir() else "missing"
-        raise WeightsError(f"{folder / entry.path} is {state} ({entry.purpose}). Fetch it with `hp-portrait download {folder}`.")
+        raise WeightsError(
+            f"{folder / entry.path} is {state} ({entry.purpose}). Fetch it with `hp-portrait download {folder}`, "
+            "or in ComfyUI with the block Download HunyuanPortrait."
+        )
     with torch.device("meta"):
         module = build_module(name, config)
     tensors = read_state_dict(path)

@@ -66,7 +66,7 @@ class Server:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self.base, self.log = base, base / "log.txt"
+        self.checkout, self.base, self.log = checkout, base, base / "log.txt"
         command = [
             interpreter(checkout), "main.py", "--cpu", "--port", str(self.port), "--disable-api-nodes", "--dont-print-server",
             "--base-directory", str(base), "--database-url", "sqlite:///:memory:", *options,

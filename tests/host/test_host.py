@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from .conftest import Template
-from .server import PACK, Server
+from .server import PACK, Server, interpreter
 
 pytestmark = pytest.mark.slow
 
@@ -82,7 +82,8 @@ STAGES = ("Load", "DrawnFaces", "FaceCrop", "MotionEncode", "Sampler", "Decode")
 def test_cancel_stops_a_stage_and_the_next_run_is_whole(server: Server, template: Template, stage: str) -> None:
     prompt = template("1")
     faces = prompt[only(prompt, "HunyuanPortraitDrawnFaces")]["inputs"]
-    faces |= {"frames": 60, "pair": 20 + STAGES.index(stage)}  # nothing of this is cached
+    faces |= {"frames": 60, "pair": 20 + STAGES.index(stage)}  # nothing of this is cached, nor is the loading
+    prompt[only(prompt, "HunyuanPortraitLoad")]["inputs"]["detection_threshold"] = 0.4 + STAGES.index(stage) / 100
     prompt[only(prompt, "HunyuanPortraitSampler")]["inputs"]["steps"] = 8
     run = server.run(prompt, cancel_in=f"HunyuanPortrait{stage}")
     assert run.status == "interrupted"
@@ -164,6 +165,36 @@ def test_a_motion_of_other_encoders_is_refused(server: Server, template: Templat
         pass
     prompt[load]["inputs"]["weights"] = "HunyuanPortrait/other"
     assert mistake(server, prompt).startswith("The motion was made by the encoders")
+
+
+def test_the_vae_is_diffusers_own(server: Server) -> None:
+    """Of SVD's full size, with random weights: what ComfyUI's VAE decodes and encodes against diffusers."""
+    code = (PACK / "tests" / "host" / "vae_in_host.py").read_text(encoding="utf-8")
+    run = subprocess.run(
+        [interpreter(server.checkout), "-c", code, str(server.checkout), str(PACK)], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    errors = json.loads(run.stdout.strip().splitlines()[-1])
+    assert set(errors) == {"decoded", "encoded", "original layout"}
+    assert all(error < 1e-4 for error in errors.values()), errors
+
+
+def test_starting_imports_nothing_heavy(server: Server) -> None:
+    code = (
+        "import asyncio, importlib.util, sys; checkout, pack = sys.argv[1:3]; sys.argv = sys.argv[:1]; sys.path.insert(0, checkout); "
+        "from comfy.cli_args import args; args.cpu = True; import comfy.sd, nodes; before = set(sys.modules); "
+        "spec = importlib.util.spec_from_file_location('pack', pack + '/__init__.py', submodule_search_locations=[pack]); "
+        "module = importlib.util.module_from_spec(spec); sys.modules['pack'] = module; spec.loader.exec_module(module); "
+        "extension = asyncio.run(module.comfy_entrypoint()); "
+        "[node.GET_NODE_INFO_V1() for node in asyncio.run(extension.get_node_list())]; "
+        "print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}))"
+    )
+    run = subprocess.run(
+        [interpreter(server.checkout), "-c", code, str(server.checkout), str(PACK)], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    new = set(run.stdout.strip().splitlines()[-1].split())
+    assert not new & {"diffusers", "mediapipe", "onnxruntime", "cv2", "insightface", "skimage", "sklearn", "tensorflow", "typer", "rich"}
 
 
 def test_memory_is_level_after_ten_runs(server: Server, template: Template) -> None:

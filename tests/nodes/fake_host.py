@@ -5,6 +5,7 @@ It records what the blocks declare and does nothing else; `tests/host` runs them
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from typing import Any
 from unittest.mock import MagicMock
 
 ROOT = Path(__file__).parents[2]
+_NUMBERS = itertools.count()  # each import is a pack of its own
 
 
 @dataclass
@@ -100,7 +102,7 @@ def _host(models: Path) -> dict[str, ModuleType]:
 @contextmanager
 def imported_pack(models: Path) -> Iterator[ModuleType]:
     """The pack imported by its file under another name, as ComfyUI imports it."""
-    host, name = _host(models), "some-folder"
+    host, name = _host(models), f"some-folder-{next(_NUMBERS)}"
     before = {key: sys.modules.get(key) for key in host}
     sys.modules.update(host)
     spec = spec_from_file_location(name, ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])

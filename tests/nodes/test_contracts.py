@@ -178,3 +178,34 @@ def test_the_pack_does_nothing_outside_comfyui() -> None:
         "assert 'comfy_entrypoint' not in names; assert not {'torch', 'nodes', 'hp_core'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, str(ROOT / "__init__.py")], check=True, cwd="/")
+
+
+def test_a_user_s_own_model_paths_stay_first(tmp_path: Path) -> None:
+    """ComfyUI reads extra_model_paths.yaml before it imports packs."""
+    with imported_pack(tmp_path / "models") as pack:
+        import folder_paths
+
+        folder_paths.add_model_folder_path("HunyuanPortrait", str(tmp_path / "own"))
+        (tmp_path / "own" / "mine" / "hyportrait").mkdir(parents=True)
+        (tmp_path / "models" / "HunyuanPortrait" / "hyportrait").mkdir(parents=True)
+        asyncio.run(pack.comfy_entrypoint())
+        folders = sys.modules[f"{pack.__name__}.nodes.folders"]
+        assert folder_paths.get_folder_paths("HunyuanPortrait")[0] == str(tmp_path / "own")
+        found = {path for name, path in folders.weight_sets().items() if name != folders.DEMO}
+        assert found == {tmp_path / "own" / "mine", tmp_path / "models" / "HunyuanPortrait"}
+        assert folders.download_folder() == tmp_path / "own"
+        with pytest.raises(folders.WeightsError, match=r"no set of weights called 'gone'.*Download HunyuanPortrait"):
+            folders.weight_set("gone")
+
+
+def test_motion_files_are_bare_names(tmp_path: Path) -> None:
+    with imported_pack(tmp_path / "models") as pack:
+        asyncio.run(pack.comfy_entrypoint())
+        folders = sys.modules[f"{pack.__name__}.nodes.folders"]
+        (tmp_path / "output" / "motions").mkdir(parents=True)
+        (tmp_path / "secret.safetensors").write_bytes(b"x")
+        (tmp_path / "output" / "motions" / "a.safetensors").write_bytes(b"x")
+        assert folders.motion_files() == ["a.safetensors"]
+        assert folders.motion_file("a.safetensors").is_file()
+        with pytest.raises(folders.PortraitError, match="no saved motion"):
+            folders.motion_file("../../secret.safetensors")

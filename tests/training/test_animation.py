@@ -13,16 +13,22 @@ import torch
 from torch import Tensor, nn
 
 from hp_core.config import PortraitConfig
+from hp_core.config_files import read_config
 from hp_core.pose.draw import LIMBS, draw_body
+from hp_core.progress import result
 from hp_core.training.animation import TRAINED, AnimationLoss, AnimationTask, choose_trainable, window_frames
 from hp_core.training.initialise import still_time
-from hp_core.training.settings import AnimationTraining, OptimConfig, read_settings
+from hp_core.training.rendered import RenderedSource
+from hp_core.training.settings import AnimationTraining, LogConfig, OptimConfig, read_settings
 from hp_core.training.store import Store
+from hp_core.training.trainer import train
 from hp_core.unet.temporal import is_still, set_spatial_only
-from hp_core.weights.load import build_module
+from hp_core.weights.catalog import DEMO_WEIGHTS
+from hp_core.weights.load import build_module, load_module
 
 from . import tiny
 
+OVERFIT_STEPS = 300
 SETTINGS = AnimationTraining(
     data=tiny.DATA, optim=OptimConfig(batch=4), frames=3, stride=2, freeze_vit=False, features=1.0, drop_motion=0.25, drop_all=0.25
 )
@@ -194,6 +200,32 @@ def test_validation_writes_a_video_and_export_every_module(stores: tuple[Store, 
     assert set(exported) == set(TRAINED)
     for name in TRAINED:
         assert set(exported[name]) == set(build_module(name, tiny.config()).state_dict())
+
+
+@pytest.mark.slow
+def test_one_clip_overfits_to_30_db(tmp_path: Path) -> None:
+    """The demo's encoders and VAE as they ship; the UNet and all that steers it from nothing, against the clip's own frames."""
+    model = read_config(DEMO_WEIGHTS)
+    modules = tiny.networks(model)
+    for name in ("vae", "expression", "headpose"):
+        modules[name] = load_module(name, DEMO_WEIGHTS, model).float()
+    data = replace(tiny.DATA, clips=1, motion_variants=1, cross_share=0.0)
+    store = tiny.features(model, modules, tmp_path / "features", data=data)
+    optim = OptimConfig(
+        steps=OVERFIT_STEPS, batch=6, lr=2e-3, betas=(0.9, 0.99), warmup=20, decay="cosine", final_lr=0.02, grad_norm=1.0, ema=0.0
+    )
+    settings = replace(
+        read_settings("demo").animation, data=data, optim=optim, drop_motion=0.0, drop_all=0.0, pose=0.0, face=0.0, features=0.0,
+        first_reference=1.0,
+    )  # fmt: skip
+    task = AnimationTask(tiny.trained(modules), settings, model, store, store, lambda *_: None)
+    log = LogConfig(metrics_every=100, checkpoint_every=OVERFIT_STEPS, validate_every=OVERFIT_STEPS)
+    assert result(train(task, optim, log, tmp_path / "run", facts={})).finished
+    task.loss.eval()
+    drawn = task.decoded(task.redraw(0, torch.device("cpu")))[1:].float()
+    frames = torch.from_numpy(RenderedSource(data, model.face)[0].frames)[1:].float()
+    psnr = -10 * torch.log10(((drawn - frames) / 255).square().mean())
+    assert psnr >= 30, f"{psnr:.2f} dB"
 
 
 def test_released_is_built_at_full_size() -> None:
