@@ -34,6 +34,7 @@ from hp_core.training.ema import Ema
 from hp_core.training.settings import LogConfig, OptimConfig
 
 STATE = "state.json"
+_ONE_SIGNAL = 3.0  # seconds within which several interrupts count as one
 
 
 class Task(Protocol):
@@ -341,15 +342,19 @@ def _differences(old: Any, new: Any, name: str = "") -> list[str]:
 
 @contextmanager
 def _interrupts() -> Iterator[threading.Event]:
-    """An event that SIGINT or SIGTERM sets; a second one interrupts at once."""
-    event = threading.Event()
+    """An event that SIGINT or SIGTERM sets; another one interrupts at once, unless it comes with the first: a launcher of several
+    processes passes on what the terminal has told them already."""
+    event, first = threading.Event(), 0.0
     if threading.current_thread() is not threading.main_thread():
         yield event  # signals reach the main thread alone
         return
     old = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def handle(number: int, frame: Any) -> None:
-        if event.is_set():
+        nonlocal first
+        if not event.is_set():
+            first = time.monotonic()
+        elif time.monotonic() - first > _ONE_SIGNAL:
             raise KeyboardInterrupt
         event.set()
 

@@ -12,7 +12,12 @@ const flags = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-ru
 const context = await chromium.launchPersistentContext(mkdtempSync(join(tmpdir(), 'browser-')), {
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', headless: true, viewport: { width: 1600, height: 1000 }, args: flags,
 })
-await context.request.post(`${address}/api/settings/Comfy.TutorialCompleted`, { data: 'true', headers: { 'Content-Type': 'application/json' } })
+// No tutorial in front; for the pictures no map over the graph, and words at every zoom (the last two are one setting, old and new).
+const settings = { 'Comfy.TutorialCompleted': true, 'Comfy.Minimap.Visible': false,
+  'LiteGraph.Canvas.LowQualityRenderingZoomThreshold': 0, 'LiteGraph.Canvas.MinFontSizeForLOD': 0 }
+for (const [name, value] of Object.entries(settings)) {
+  await context.request.post(`${address}/api/settings/${name}`, { data: String(value), headers: { 'Content-Type': 'application/json' } })
+}
 const page = context.pages()[0]
 const errors = []
 page.on('pageerror', (error) => errors.push(String(error)))
@@ -34,11 +39,12 @@ async function press(item) {
 async function pick(template) {
   await page.evaluate(() => app.extensionManager.command.execute('Comfy.BrowseTemplates'))
   await page.waitForTimeout(2500)
-  const group = page.getByText(pack, { exact: true })
-  const all = page.getByText('All Templates', { exact: true })
+  const dialog = page.locator('[role="dialog"], .p-dialog').last() // a note on the canvas may name a template too
+  const group = dialog.getByText(pack, { exact: true })
+  const all = dialog.getByText('All Templates', { exact: true })
   await press((await group.count() ? group : all).first())
   await page.waitForTimeout(1000)
-  const card = page.getByText(template, { exact: true }).or(page.getByText(template.replaceAll('-', ' '), { exact: true })).first()
+  const card = dialog.getByText(template, { exact: true }).or(dialog.getByText(template.replaceAll('-', ' '), { exact: true })).first()
   await press(card)
   await page.waitForFunction((name) => app.extensionManager.workflow?.activeWorkflow?.path?.includes(name), template, { timeout: 30000 })
   await page.waitForTimeout(1500)

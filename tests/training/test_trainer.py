@@ -99,6 +99,21 @@ def test_interrupting_says_that_it_is_not_finished(tmp_path: Path) -> None:
     assert any(isinstance(event, Notice) and "step-00000003" in event.text for event in events)
 
 
+def test_what_a_launcher_passes_on_is_one_interrupt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The terminal's SIGINT reaches every process, and the launcher sends them SIGTERM on top of it; a later one means it."""
+
+    def both() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    outcome = result(train(FitTask({2: both}), optim(), LOG, tmp_path / "a", facts={}))
+    assert not outcome.finished
+    assert checkpoints(tmp_path / "a")
+    monkeypatch.setattr("hp_core.training.trainer._ONE_SIGNAL", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        result(train(FitTask({2: both}), optim(), LOG, tmp_path / "b", facts={}))
+
+
 def test_accumulated_parts_give_the_step_of_the_whole_batch(tmp_path: Path) -> None:
     whole, _ = run(tmp_path / "one", grad_norm=1e9)
     parts, _ = run(tmp_path / "four", accumulate=4, grad_norm=1e9)
