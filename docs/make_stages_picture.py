@@ -49,12 +49,12 @@ def main(weights: Path, target: Path) -> None:
         pipeline = result(PortraitPipeline.load(weights, analyzer=create_analyzer()))
         picture, info = load_image(portrait), probe(driving)
         frames = list(read_frames(driving))
-        source = result(pipeline.face_crop([picture], total=1))
-        track = result(pipeline.face_crop(frames, total=info.frames, fps=info.fps))
+        source = result(pipeline.face_crop([picture], total=1, crop="whole"))
+        track = result(pipeline.face_crop(frames, total=info.frames, fps=info.fps, crop="whole"))
         intensity = pipeline.intensity(track)
         motion = result(pipeline.motion(track, intensity))
         appearance = pipeline.appearance(source)
-        result(pipeline.animate(portrait, driving, out, options=AnimateOptions()))
+        result(pipeline.animate(portrait, driving, out, options=AnimateOptions(crop="whole", view="crop")))
         last = list(read_frames(out))[FRAME]
     state = "untrained weights" if not pipeline.config.trained else "result"
     panels = [

@@ -29,7 +29,7 @@ from hp_core.training.stylize import AnimeGan
 from hp_core.training.trainer import Outcome, Task, first_process_first, train
 from hp_core.weights.catalog import CATALOG
 from hp_core.weights.load import file_fingerprint, load_models, load_module
-from hp_core.weights.tools import save_module
+from hp_core.weights.tools import save_module, write_config
 
 VALIDATION_SEED = 900_000
 """First of the rendered clips that training keeps aside; those of the evaluation come after all that training may use."""
@@ -192,5 +192,9 @@ def _digest(weights: Path, name: str) -> str:
 
 
 def _save(weights: Path, name: str, state: dict[str, Tensor]) -> None:
-    """Write one module; the set says that it is trained from then on."""
+    """Write one module; with the first trained UNet the set says that it is trained."""
     save_module(weights, name, state, torch.float32)
+    config = read_config(weights)
+    if name == "unet" and not config.trained:
+        for _ in write_config(weights, replace(config, trained=True)):
+            pass

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hp_core.config_files import read_config
 from hp_core.demo.identity import Identity
 from hp_core.demo.performance import Performance
 from hp_core.demo.render import render
@@ -49,6 +50,7 @@ def test_from_videos_to_weights(tmp_path: Path, run: Run) -> None:
     after = read_state_dict(folder / "weights" / "hyportrait" / "unet.safetensors")
     assert any(not np.array_equal(before[name], value) for name, value in after.items())
     assert (folder / "animation" / "validation.mp4").is_file()
+    assert read_config(folder / "weights").trained
     assert (folder / "animation" / "metrics.jsonl").is_file()
 
 
