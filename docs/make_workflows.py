@@ -192,15 +192,22 @@ DEMO_SAMPLER = {"steps": 4, "appearance_guidance": 1.0, "motion_guidance": 1.0}
 PORTRAIT, DRIVING, OTHER = "portrait.png", "driving.mp4", "driving2.mp4"
 
 
+FIRST_TIME = (
+    "\n\n**The first time:** MediaPipe's face model (4 MB) may be missing. Switch **start** on in *Download HunyuanPortrait*, press Run; "
+    "then switch it off."
+)
+
+
 def quick_start(schemas: dict[str, Any]) -> Graph:
     """Everything drawn: nothing to download, nothing to upload."""
     g = Graph(
         schemas,
         "## HunyuanPortrait: quick start\nPress **Run**. A drawn person takes on what another one does; the small weights that come "
         "with the pack do it in about a minute on a CPU.\n\nChange **pair** for other people. For photographs open the template "
-        "*HunyuanPortrait-2-animate-a-portrait*.",
+        "*HunyuanPortrait-2-animate-a-portrait*." + FIRST_TIME,
     )
     load, faces = g.add("Load", 0, weights=DEMO), g.add("DrawnFaces", 0)
+    g.add("Download", 0, what="faces")
     portrait = g.add("FaceCrop", 1, analyzer=load["analyzer"], images=faces["portrait"], crop="whole")
     driving = g.add("FaceCrop", 1, analyzer=load["analyzer"], video=faces["driving"], crop="whole", on_missing="hold")
     animate(g, load, portrait, driving, 2, demo=True, sampler=DEMO_SAMPLER)
@@ -220,7 +227,7 @@ def animate(
     )
     decoded = g.add("Decode", column + 1, latent=latent["latent"], vae=load["vae"])
     if save:
-        finish(g, decoded["images"], driving["fps"], column + 2)
+        finish(g, decoded["images"], driving, column + 2)
     return decoded
 
 
@@ -230,10 +237,9 @@ def encode(g: Graph, load: Node, driving: Node, column: int) -> Node:
     return g.add("MotionEncode", column, model=load["model"], face_track=driving["face_track"], intensity=intensity["intensity"])
 
 
-def finish(g: Graph, images: Output, fps: Output, column: int, audio: Output | None = None) -> None:
-    """Core's own video blocks."""
-    values = {"audio": audio} if audio else {}
-    video = g.add("CreateVideo", column, images=images, fps=fps, **values)
+def finish(g: Graph, images: Output, driving: Node, column: int) -> None:
+    """Core's own video blocks, at the driving track's rate and with its sound."""
+    video = g.add("CreateVideo", column, images=images, fps=driving["fps"], audio=driving["audio"])
     g.add("SaveVideo", column, video=video["VIDEO"], filename_prefix="video/HunyuanPortrait")
 
 
@@ -247,12 +253,12 @@ def released(schemas: dict[str, Any], text: str) -> tuple[Graph, Node, Node]:
     return g, g.add("Load", 0, weights=PREFIX), g.add("LoadImage", 0, image=PORTRAIT)
 
 
-def crops(g: Graph, load: Node, picture: Node, column: int = 1, *, file: str = DRIVING, **options: Any) -> tuple[Node, Node, Node]:
-    """Tracks of the portrait and of a driving video; and the video itself."""
+def crops(g: Graph, load: Node, picture: Node, column: int = 1, *, file: str = DRIVING, **options: Any) -> tuple[Node, Node]:
+    """Tracks of the portrait and of a driving video."""
     video = g.add("LoadVideo", 0, file=file)
     portrait = g.add("FaceCrop", column, analyzer=load["analyzer"], images=picture["IMAGE"])
     driving = g.add("FaceCrop", column, analyzer=load["analyzer"], video=video["VIDEO"], on_missing="interpolate", **options)
-    return portrait, driving, video
+    return portrait, driving
 
 
 def animate_a_portrait(schemas: dict[str, Any]) -> Graph:
@@ -260,10 +266,9 @@ def animate_a_portrait(schemas: dict[str, Any]) -> Graph:
     g, load, picture = released(
         schemas, "## Animate a portrait\nThe square around the face takes on the motion of the video; its sound is kept."
     )
-    portrait, driving, video = crops(g, load, picture)
+    portrait, driving = crops(g, load, picture)
     decoded = animate(g, load, portrait, driving, 2, demo=False, sampler={}, save=False)
-    parts = g.add("GetVideoComponents", 1, video=video["VIDEO"])
-    finish(g, decoded["images"], driving["fps"], 4, parts["audio"])
+    finish(g, decoded["images"], driving, 4)
     return g
 
 
@@ -272,11 +277,10 @@ def full_picture(schemas: dict[str, Any]) -> Graph:
     g, load, picture = released(
         schemas, "## Full picture\nThe animated square is pasted back into the untouched picture, with a soft border."
     )
-    portrait, driving, video = crops(g, load, picture)
+    portrait, driving = crops(g, load, picture)
     decoded = animate(g, load, portrait, driving, 2, demo=False, sampler={}, save=False)
-    parts = g.add("GetVideoComponents", 1, video=video["VIDEO"])
     pasted = g.add("PasteBack", 4, images=decoded["images"], portrait=portrait["face_track"])
-    finish(g, pasted["images"], driving["fps"], 4, parts["audio"])
+    finish(g, pasted["images"], driving, 4)
     return g
 
 
@@ -287,7 +291,7 @@ def two_drivers(schemas: dict[str, Any]) -> Graph:
         "## Expression from one video, head from another\nMotion Mix takes the head's rotation of the second video. "
         "*relative* adds its turns to where the first one looks.",
     )
-    portrait, driving, _ = crops(g, load, picture)
+    portrait, driving = crops(g, load, picture)
     second = g.add("FaceCrop", 1, analyzer=load["analyzer"], video=g.add("LoadVideo", 0, file=OTHER)["VIDEO"], on_missing="interpolate")
     first, other = encode(g, load, driving, 2), encode(g, load, second, 2)
     mixed = g.add("MotionMix", 3, motion=first["motion"], other=other["motion"], relative=True)
@@ -299,15 +303,15 @@ def long_video(schemas: dict[str, Any]) -> Graph:
     """Windows, and parts of a video."""
     g, load, picture = released(
         schemas,
-        "## Long video\nThe video is read frame by frame and sampled in windows, so the card's memory does not grow with its "
-        "length. *frames* in Face Crop says how much of it to use (0: all).\n\nA smaller window needs less memory.",
+        "## Long video\nThe video is read frame by frame and sampled in windows: the card's memory does not "
+        "grow with its length, main memory by a few MB a frame. *frames* in Face Crop says how much of it to use (0: all).\n\n"
+        "A smaller window needs less memory.",
     )
-    portrait, driving, video = crops(g, load, picture, frames=0)
+    portrait, driving = crops(g, load, picture, frames=0)
     options = g.add("SamplerOptions", 2)
-    parts = g.add("GetVideoComponents", 1, video=video["VIDEO"])
     decoded = animate(g, load, portrait, driving, 2, demo=False, sampler={}, save=False, options=options["options"])
     pasted = g.add("PasteBack", 4, images=decoded["images"], portrait=portrait["face_track"])
-    finish(g, pasted["images"], driving["fps"], 4, parts["audio"])
+    finish(g, pasted["images"], driving, 4)
     return g
 
 
@@ -327,7 +331,7 @@ def several_faces(schemas: dict[str, Any]) -> Graph:
         decoded = animate(g, load, portrait, driving, column + 1, demo=False, sampler={}, save=False)
         pasted = g.add("PasteBack", column + 3, images=decoded["images"], portrait=portrait["face_track"], **onto)
         onto = {"onto": pasted["images"]}
-    finish(g, pasted["images"], driving["fps"], 9)
+    finish(g, pasted["images"], driving, 9)
     return g
 
 
@@ -338,7 +342,7 @@ def motion_template(schemas: dict[str, Any]) -> Graph:
         "## Motion templates\nMotion Save writes the motion to `output/motions`; it fits every portrait. Motion Edit makes it a "
         "little stronger, smoother, and a loop.\n\nTo reuse a saved one, put Motion Load in the place of Motion Encode.",
     )
-    portrait, driving, _ = crops(g, load, picture)
+    portrait, driving = crops(g, load, picture)
     motion = encode(g, load, driving, 2)
     g.add("MotionSave", 3, motion=motion["motion"])
     edited = g.add("MotionEdit", 3, motion=motion["motion"], expression=1.2, smooth=3, end="loop")

@@ -49,10 +49,24 @@ class ClipSampler:
                 f"The motion was made by the encoders {motion.encoder}, these weights have {models.motion_fingerprint}. "
                 "Encode the driving video with these weights, or load those that made it."
             )
-        size = models.config.face.image_size
-        maps = black_pose(len(motion), (size, size)) if pose is None else pose
+        width, channels = models.config.unet["cross_attention_dim"], models.config.vae["latent_channels"]
+        found = {"motion": (motion.tokens.shape[-1], width), "appearance": (appearance.tokens.shape[-1], width)}
+        found["reference latent"] = (appearance.reference_latent.shape[1], channels)
+        for name, (has, needs) in found.items():
+            if has != needs:
+                raise OptionError(f"The {name} has {has} channels, these weights need {needs}. Encode it with these weights.")
+        height, breadth = (8 * side for side in appearance.reference_latent.shape[-2:])
+        maps = black_pose(len(motion), (height, breadth)) if pose is None else pose
         if len(maps) != len(motion):
-            raise OptionError(f"The motion has {len(motion)} frames, the pose {len(maps)}. Align the pose to the same clip.")
+            raise OptionError(
+                f"The motion has {len(motion)} frames, the pose {len(maps)}. Align the pose to the same clip, "
+                "or leave it free: black, as released."
+            )
+        if tuple(maps.maps.shape[-2:]) != (height, breadth):
+            raise OptionError(
+                f"The pose maps are {maps.maps.shape[-1]}x{maps.maps.shape[-2]} pixels, the portrait's crop {breadth}x{height}. "
+                "Align the pose to this portrait."
+            )
         self.models, self.appearance, self.config, self.seed = models, appearance, config, seed
         self.tokens, self.pose = pad_tokens(motion.tokens, config.pad_frames), maps.padded(config.pad_frames)
         self.scaling: float = models.config.vae["scaling_factor"]
@@ -83,7 +97,7 @@ class ClipSampler:
         """Latents of the last state as ComfyUI's `LATENT`: the clip alone, and the warm-up frames beside it."""
         whole, pad = self.unscaled(latents).cpu(), self.config.pad_frames
         clip = whole[pad : len(whole) - pad]
-        return {"samples": clip, WARM_UP: (whole[:pad], whole[len(whole) - pad :])}
+        return {"samples": clip, WARM_UP: (whole[:pad], whole[len(whole) - pad :], len(clip))}
 
     def activation_bytes(self, dtype: torch.dtype) -> int:
         """About how much memory an evaluation of the UNet needs beside the weights."""

@@ -71,7 +71,7 @@ def to_uint8(frames: Tensor) -> Tensor:
 
 
 WARM_UP = "hunyuanportrait_warm_up"
-"""Key of a `LATENT` dictionary: the latents before and after the clip, from which the decoder's chunks are counted."""
+"""Key of a `LATENT` dictionary: the latents before and after the clip, from which the decoder's chunks are counted, and its length."""
 
 
 class HostVae(nn.Module):
@@ -107,10 +107,10 @@ def decode_latent(latent: dict[str, Any], decode: Callable[[Tensor], Tensor], *,
         (frames, height, width, 3) float32 in 0..1.
     """
     samples: Tensor = latent["samples"]
-    before, after = latent.get(WARM_UP) or (samples[:0], samples[:0])
-    if before.shape[1:] != samples.shape[1:]:  # some other block has cut or enlarged the clip: there is no warm-up for that
+    before, after, count = latent.get(WARM_UP) or (samples[:0], samples[:0], len(samples))
+    if before.shape[1:] != samples.shape[1:] or count != len(samples):  # another block has cut or enlarged the clip
         before, after = samples[:0], samples[:0]
-    whole, first = torch.cat([before, samples, after]), len(before)
+    whole, first = torch.cat([before.to(samples), samples, after.to(samples)]), len(before)
     parts = []
     for start in range(0, len(whole), chunk):
         low, high = max(start, first), min(start + chunk, first + len(samples))

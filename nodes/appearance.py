@@ -39,7 +39,6 @@ class AppearanceEncode(io.ComfyNode):
         host.check_cancelled()
         models = model.models
         latent = through_unit_range(vae.encode)
-        device = model.load("dino", "image_proj")
-        appearance = encode_appearance(models.dino, models.image_proj, models.identity, latent, portrait, device=device)
-        model.done()
+        with model.on_device("dino", "image_proj") as device:
+            appearance = encode_appearance(models.dino, models.image_proj, models.identity, latent, portrait, device=device)
         return io.NodeOutput(appearance)

@@ -21,10 +21,8 @@ class DrawnFaces(io.ComfyNode):
             "for comparison. None of them was seen in training of the demo weights.",
             inputs=[
                 io.Int.Input("pair", default=3, min=0, max=100_000, tooltip="Number of the two people and of the performance."),
-                io.Int.Input("frames", default=48, min=1, max=2000, tooltip="Length of the clip, at 12.5 frames/s."),
-                io.Int.Input(
-                    "size", default=256, min=64, max=1024, step=2, tooltip="Side of the pictures, pixels. The demo set makes 128."
-                ),
+                io.Int.Input("frames", default=48, min=1, max=1000, tooltip="Length of the clip, at 12.5 frames/s."),
+                io.Int.Input("size", default=256, min=64, max=512, step=2, tooltip="Side of the pictures, pixels. The demo set makes 128."),
             ],
             outputs=[
                 io.Image.Output(display_name="portrait", tooltip="One picture of a person about at rest."),

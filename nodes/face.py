@@ -30,7 +30,7 @@ class FaceCrop(io.ComfyNode):
                 sockets.Analyzer.Input("analyzer", tooltip="From Load HunyuanPortrait."),
                 io.Image.Input("images", optional=True, tooltip="Frames of one size, or one picture. Leave free if a video is connected."),
                 io.Video.Input(
-                    "video", optional=True, tooltip="Read frame by frame, so a long video fits into memory. Goes before images."
+                    "video", optional=True, tooltip="Read frame by frame; about 2 MB of each stay in memory. Goes before images."
                 ),
                 io.Combo.Input(
                     "which",
@@ -57,6 +57,16 @@ class FaceCrop(io.ComfyNode):
                 io.Int.Input("frames", default=0, min=0, max=1_000_000, tooltip="Most frames to use; 0 uses all."),
                 advanced(
                     io.Float.Input(
+                        "detection_threshold",
+                        default=0.5,
+                        min=0.01,
+                        max=0.99,
+                        step=0.01,
+                        tooltip="Lowest confidence, 0..1, that counts as a face. Lower it for small or turned faces. Default: 0.5.",
+                    )
+                ),
+                advanced(
+                    io.Float.Input(
                         "fps",
                         default=25.0,
                         min=0.1,
@@ -74,6 +84,7 @@ class FaceCrop(io.ComfyNode):
                     display_name="mask", tooltip="Where Paste Back will put the square into the first frame, 0..1, soft border."
                 ),
                 io.Float.Output(display_name="fps", tooltip="Frames/s of the track, for Create Video."),
+                io.Audio.Output(display_name="audio", tooltip="The video's sound over the same frames, for Create Video; none of images."),
             ],
         )
 
@@ -89,6 +100,7 @@ class FaceCrop(io.ComfyNode):
         frames: int,
         images: Any = None,
         video: Any = None,
+        detection_threshold: float = 0.5,
         fps: float = 25.0,
     ) -> io.NodeOutput:
         """Detect, follow, crop."""
@@ -98,14 +110,11 @@ class FaceCrop(io.ComfyNode):
 
         clip = host.open_clip(images, video, fps=Fraction(fps).limit_denominator(1001), start=start, frames=frames)
         chosen = face_index if which == "index" else which
-        stage = track_faces(
-            clip.frames, analyzer.session, analyzer.face, total=clip.total, which=chosen, on_missing=on_missing, crop=crop, fps=clip.fps,
-            start=start,
-        )  # fmt: skip
+        options = {"which": chosen, "on_missing": on_missing, "crop": crop, "fps": clip.fps, "start": start}
+        stage = track_faces(clip.frames, analyzer.session(detection_threshold), analyzer.face, total=clip.total, **options)
         track = host.watched(stage)
-        return io.NodeOutput(
-            track, to_float(track.head_crops), to_float(track.motion_crops), square_mask(track.portrait, track.square), float(track.fps)
-        )
+        mask = square_mask(track.portrait, track.square)
+        return io.NodeOutput(track, to_float(track.head_crops), to_float(track.motion_crops), mask, float(track.fps), clip.audio)
 
 
 class TrackPreview(io.ComfyNode):

@@ -57,6 +57,14 @@ def weight_set(name: str) -> Path:
     return sets[name]
 
 
+def find_file(name: str, folder: Path) -> Path | None:
+    """File ``name`` of the catalog: in ``folder``, or in any model folder, where Download puts what is nobody's alone."""
+    from hp_core.weights.catalog import CATALOG
+
+    places = [folder, *map(Path, folder_paths.get_folder_paths(KEY))]
+    return next((path for place in places if (path := CATALOG[name].find(place)) is not None), None)
+
+
 def download_folder() -> Path:
     """Where downloads go: the first model folder."""
     return Path(folder_paths.get_folder_paths(KEY)[0])
@@ -83,7 +91,13 @@ def motion_file(name: str) -> Path:
 
 
 def new_motion_file(prefix: str) -> Path:
-    """A path that is not taken, below the output folder."""
+    """A path that is not taken, below the output folder.
+
+    Raises:
+        PortraitError: ``prefix`` is no plain name.
+    """
+    if not prefix.strip() or prefix != Path(prefix).name or "\\" in prefix or prefix in (".", ".."):
+        raise PortraitError(f"The motion's name is '{prefix}'; give a plain name without folders, such as 'smile'.")
     folder, name, counter, _, _ = folder_paths.get_save_image_path(f"{MOTIONS}/{prefix}", folder_paths.get_output_directory())
     return Path(folder) / f"{name}_{counter:05}_.safetensors"
 

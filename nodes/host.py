@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakValueDictionary
 
 import comfy.model_management as mm
 import comfy.model_patcher
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("auto", "fp16", "bf16", "fp32")
 MEMORY_MODES = ("auto", "whole", "frugal")
+MAX_FACES = 32  # in one picture
 log = logging.getLogger("HunyuanPortrait")
 _Value = TypeVar("_Value")
 
@@ -60,63 +61,92 @@ class Network:
         self.patcher.add_callback(comfy.patcher_extension.CallbacksMP.ON_LOAD, _bring_the_rest)
 
 
+class Loaded:
+    """A set of weights in ComfyUI's care, as long as somebody holds it."""
+
+    def __init__(self, models: PortraitModels) -> None:
+        from hp_core.weights.catalog import MODULES
+
+        self.models = models
+        self.networks = {name: Network(getattr(models, name), partial=name == "unet") for name in MODULES if name != "vae"}
+        self.vae = wrap_vae(models.vae)
+
+
+_LOADED: WeakValueDictionary[tuple[str, torch.dtype], Loaded] = WeakValueDictionary()  # so that only new files are read
+
+
+def load(folder: Path, dtype: torch.dtype, *, identity: Path | None) -> Loaded:
+    """The set in ``folder``; one that somebody still holds is not read again.
+
+    Args:
+        identity: ArcFace's file, wherever it lies.
+    """
+    from hp_core.weights.catalog import CATALOG
+    from hp_core.weights.load import fingerprint, load_models
+
+    key = (f"{folder} {fingerprint(folder, tuple(CATALOG))} {identity}", dtype)
+    loaded = _LOADED.get(key)
+    if loaded is None:
+        loaded = Loaded(watched(load_models(folder, device="cpu", dtype=dtype, identity=identity)))
+        _LOADED[key] = loaded
+    return loaded
+
+
 @dataclass(frozen=True, eq=False)
 class PortraitModel:
-    """A set of weights in ComfyUI's care.
+    """A loaded set, and how it is to be run.
 
     Attributes:
-        models: the networks; where they are is ComfyUI's to say.
-        networks: by the published files' names.
         memory: one of `MEMORY_MODES`.
         attention: kernel of the attention, one of `hp_core.config.KERNELS`.
     """
 
-    models: PortraitModels
-    networks: dict[str, Network]
+    loaded: Loaded
     memory: str
     attention: str
 
-    def load(self, *names: str, activations: int = 0) -> torch.device:
-        """Bring networks to the device they run on, and say which; others make room if they must.
+    @property
+    def models(self) -> PortraitModels:
+        """The networks; where they are is ComfyUI's to say."""
+        return self.loaded.models
+
+    @contextmanager
+    def on_device(self, *names: str, activations: int = 0) -> Iterator[torch.device]:
+        """Networks on the device they run on, while the block runs; others make room if they must.
 
         Args:
             activations: bytes that will be needed beside the weights.
         """
-        networks = [self.networks[name] for name in names]
+        networks = [self.loaded.networks[name] for name in names]
         whole = self.memory == "whole" or not any(network.partial for network in networks)
         mm.load_models_gpu([network.patcher for network in networks], memory_required=activations, force_full_load=whole)
-        return mm.get_torch_device()
-
-    def done(self) -> None:
-        """In the mode `frugal`, give the device's memory back at once."""
-        if self.memory == "frugal":
-            mm.unload_all_models()
-            mm.soft_empty_cache()
+        try:
+            yield mm.get_torch_device()
+        finally:
+            if self.memory == "frugal":
+                mm.unload_all_models()
+                mm.soft_empty_cache()
 
 
 @dataclass(frozen=True, eq=False)
 class Analyzer:
-    """A face analyzer that opens its session when it is first asked; crop sizes come with it, as the encoders need them."""
+    """A face analyzer that opens a session when it is first asked; crop sizes come with it, as the encoders need them."""
 
     name: str
     model: Path | None
-    threshold: float
     face: FaceConfig
+    _sessions: dict[float, FaceAnalyzer] = field(default_factory=dict)
 
-    @cached_property
-    def session(self) -> FaceAnalyzer:
-        """The analyzer itself."""
+    def session(self, threshold: float) -> FaceAnalyzer:
+        """The analyzer for this threshold."""
         from hp_core.face.analyzer import create_analyzer
 
-        return create_analyzer(self.name, model=self.model, threshold=self.threshold)
-
-
-def wrap(models: PortraitModels, *, memory: str, attention: str) -> PortraitModel:
-    """Hand the networks over to ComfyUI."""
-    from hp_core.weights.catalog import MODULES
-
-    networks = {name: Network(getattr(models, name), partial=name == "unet") for name in MODULES if name != "vae"}
-    return PortraitModel(models, networks, memory, attention)
+        if threshold not in self._sessions:
+            for other in self._sessions.values():
+                other.close()
+            self._sessions.clear()
+            self._sessions[threshold] = create_analyzer(self.name, model=self.model, threshold=threshold, max_faces=MAX_FACES)
+        return self._sessions[threshold]
 
 
 def wrap_vae(vae: Any) -> comfy.sd.VAE:
@@ -145,11 +175,12 @@ def attention_kernels() -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Clip:
-    """Frames to be read one by one, (height, width, 3) uint8."""
+    """Frames to be read one by one, (height, width, 3) uint8, and the sound over them as ComfyUI's AUDIO, if any."""
 
     frames: Iterable[Any]
     total: int
     fps: Fraction
+    audio: dict[str, Any] | None
 
 
 def open_clip(images: Any, video: Any, *, fps: Fraction, start: int, frames: int) -> Clip:
@@ -160,15 +191,17 @@ def open_clip(images: Any, video: Any, *, fps: Fraction, start: int, frames: int
     """
     from hp_core.errors import OptionError
     from hp_core.image import each_from_float
-    from hp_core.video import probe, read_frames
+    from hp_core.video import probe, read_frames, read_waveform
+    from hp_core.video.waveform import as_audio, cut_audio
 
     source = _file_of(video) if video is not None else None
+    sound = None
     if source is not None:
         info = probe(source)
         left, rate = info.frames, info.fps
     elif video is not None:
         parts = video.get_components()
-        images, rate, left = parts.images, Fraction(parts.frame_rate), len(parts.images)
+        images, rate, left, sound = parts.images, Fraction(parts.frame_rate), len(parts.images), parts.audio
     elif images is not None:
         rate, left = fps, len(images)
     else:
@@ -177,19 +210,23 @@ def open_clip(images: Any, video: Any, *, fps: Fraction, start: int, frames: int
         raise OptionError(f"start is {start}, the clip has {left} frames; start must be below that.")
     total = min(left - start, frames or left)
     if source is not None:
-        return Clip(read_frames(source, start=start, limit=total), total, rate)
-    return Clip(each_from_float(images[start : start + total]), total, rate)
+        sound = as_audio(read_waveform(source, start=start / rate, seconds=total / rate))
+        return Clip(read_frames(source, start=start, limit=total), total, rate, sound)
+    return Clip(each_from_float(images[start : start + total]), total, rate, cut_audio(sound, start / rate, total / rate))
 
 
 def _file_of(video: Any) -> Path | None:
-    """The file behind a VIDEO, if there is one: it can be read frame by frame."""
+    """The file behind a VIDEO, if it is one as a whole: then it can be read frame by frame."""
     from pathlib import Path
 
-    try:
-        source = video.get_stream_source()
-    except ValueError:  # of a video made of frames, before 0.3.72
+    from comfy_api.latest import InputImpl
+
+    if not isinstance(video, InputImpl.VideoFromFile):
         return None
-    return Path(source) if isinstance(source, str) else None
+    # A trimmed video, of hosts that can trim: its source is the untrimmed file.
+    trimmed = any(getattr(video, f"_VideoFromFile__{name}", 0) for name in ("start_time", "duration"))
+    source = video.get_stream_source()
+    return Path(source) if isinstance(source, str) and not trimmed else None
 
 
 def decoder(vae: Any, chunk: int) -> Callable[[torch.Tensor], torch.Tensor]:

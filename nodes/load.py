@@ -49,7 +49,7 @@ class Load(io.ComfyNode):
                     options=list(host.MEMORY_MODES),
                     default="auto",
                     tooltip="auto: ComfyUI keeps on the card what fits and moves the rest. whole: load each network completely, or fail. "
-                    "frugal: leave the card after every block. The picture is the same.",
+                    "frugal: the networks leave the card after every block. The picture is the same.",
                 ),
                 advanced(
                     io.Combo.Input(
@@ -57,16 +57,6 @@ class Load(io.ComfyNode):
                         options=list(host.attention_kernels()),
                         default="auto",
                         tooltip="Kernel of torch's attention. auto: the fastest that fits. math: slow and plain, for comparing machines.",
-                    )
-                ),
-                advanced(
-                    io.Float.Input(
-                        "detection_threshold",
-                        default=0.5,
-                        min=0.01,
-                        max=0.99,
-                        step=0.01,
-                        tooltip="Lowest confidence, 0..1, that counts as a face. Lower it for small or turned faces. Default: 0.5.",
                     )
                 ),
             ],
@@ -78,26 +68,25 @@ class Load(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls, weights: str, precision: str, analyzer: str, memory: str, attention: str = "auto", detection_threshold: float = 0.5
-    ) -> io.NodeOutput:
+    def execute(cls, weights: str, precision: str, analyzer: str, memory: str, attention: str = "auto") -> io.NodeOutput:
         """Read the files, hand the networks to ComfyUI."""
-        from hp_core.weights.catalog import CATALOG
-        from hp_core.weights.load import load_models
-
         folder = folders.weight_set(weights)
-        models = host.watched(load_models(folder, device="cpu", dtype=host.dtype_for(precision)))
-        model_file = CATALOG["face_landmarker" if analyzer == "mediapipe" else "yoloface"].find(folder)
-        finder = host.Analyzer(analyzer, None if analyzer == "insightface" else model_file, detection_threshold, models.config.face)
-        return io.NodeOutput(host.wrap(models, memory=memory, attention=attention), host.wrap_vae(models.vae), finder)
+        loaded = host.load(folder, host.dtype_for(precision), identity=folders.find_file("arcface", folder))
+        file = {"mediapipe": "face_landmarker", "yolo": "yoloface"}.get(analyzer)
+        finder = host.Analyzer(analyzer, folders.find_file(file, folder) if file else None, loaded.models.config.face)
+        return io.NodeOutput(host.PortraitModel(loaded, memory, attention), loaded.vae, finder)
 
     @classmethod
     def fingerprint_inputs(cls, weights: str, **_: object) -> str:
-        """Load again when the files have changed."""
+        """Load again when a file has changed, or one that was missing has come."""
+        from hp_core.weights.catalog import CATALOG
         from hp_core.weights.load import fingerprint
 
         sets = folders.weight_sets()
-        return fingerprint(sets[weights]) if weights in sets else weights
+        if weights not in sets:
+            return weights
+        beside = [folders.find_file(name, sets[weights]) for name in ("arcface", "face_landmarker", "yoloface")]
+        return f"{fingerprint(sets[weights], tuple(CATALOG))} {beside}"
 
 
 class Download(io.ComfyNode):

@@ -78,17 +78,14 @@ class MotionEncode(io.ComfyNode):
         from hp_core.motion.encode import encode_clip
 
         models = model.models
-        device = model.load("expression", "headpose", "motion_proj")
-        stage = encode_clip(
-            models.expression,
-            models.headpose,
-            models.motion_proj,
-            face_track,
-            intensity,
-            models.config.motion,
-            encoder=models.motion_fingerprint,
-            device=device,
-        )
-        motion = host.watched(stage)
-        model.done()
-        return io.NodeOutput(motion)
+        networks = ("expression", "headpose", "motion_proj")
+        with model.on_device(*networks) as device:
+            stage = encode_clip(
+                *(getattr(models, name) for name in networks),
+                face_track,
+                intensity,
+                models.config.motion,
+                encoder=models.motion_fingerprint,
+                device=device,
+            )
+            return io.NodeOutput(host.watched(stage))

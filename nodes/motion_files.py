@@ -33,7 +33,7 @@ class MotionSave(io.ComfyNode):
     @classmethod
     def execute(cls, motion: Any, name: str) -> io.NodeOutput:
         """Beside its place, then renamed."""
-        path = folders.new_motion_file(name)
+        path = folders.new_motion_file(name)  # refuses names that would leave the folder
         motion.save(path)
         return io.NodeOutput(str(path))
 

@@ -83,13 +83,12 @@ class PortraitSampler(io.ComfyNode):
             **(options or {}),
         ).sampling
         run = ClipSampler(models, appearance, motion, pose, config=config, seed=seed)
-        device = model.load("unet", "pose_guider", activations=run.activation_bytes(models.unet.dtype))
-        with attention_kernel(model.attention):
+        needed = run.activation_bytes(models.unet.dtype)
+        with attention_kernel(model.attention), model.on_device("unet", "pose_guider", activations=needed) as device:
             preview = None
             for state in run.states(device):
                 preview = preview or host.StepPreview(state.evaluations, state.latents.shape[1])
-                preview.show(state.evaluation, state.latents)
-        model.done()
+                preview.show(state.evaluation, state.clean)
         return io.NodeOutput(run.as_latent(state.latents))
 
 

@@ -122,7 +122,7 @@ def decode(latents: torch.Tensor) -> torch.Tensor:
 
 def test_chunks_are_counted_from_the_warm_up() -> None:
     whole = torch.arange(11.0).reshape(-1, 1, 1, 1).expand(-1, 4, 2, 2)
-    latent = {"samples": whole[3:8], WARM_UP: (whole[:3], whole[8:])}
+    latent = {"samples": whole[3:8], WARM_UP: (whole[:3], whole[8:], 5)}
     frames = result(decode_latent(latent, decode, chunk=4))
     assert frames[:, 0, 0].tolist() == [[4, 3, 3], [4, 0, 4], [4, 1, 5], [4, 2, 6], [4, 3, 7]]
     assert len(result(decode_latent({"samples": whole}, decode, chunk=4))) == 11
@@ -131,5 +131,7 @@ def test_chunks_are_counted_from_the_warm_up() -> None:
 def test_warm_up_of_another_size_is_left_out() -> None:
     """An upscaled latent still carries the small warm-up frames."""
     samples = torch.ones(5, 4, 4, 4)
-    frames = result(decode_latent({"samples": samples, WARM_UP: (torch.zeros(3, 4, 2, 2),) * 2}, decode, chunk=4))
-    assert frames[:, 0, 0, 1].tolist() == [0, 1, 2, 3, 0]
+    small, fitting = (torch.zeros(3, 4, 2, 2),) * 2, (torch.zeros(3, 4, 4, 4),) * 2
+    for warm_up in ((*small, 5), (*fitting, 9)):  # enlarged; nine frames cut to five
+        frames = result(decode_latent({"samples": samples, WARM_UP: warm_up}, decode, chunk=4))
+        assert frames[:, 0, 0, 1].tolist() == [0, 1, 2, 3, 0]

@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hp_core.errors import VideoError
-from hp_core.video import VideoInfo, VideoWriter, probe, read_frames
+from hp_core.video import VideoInfo, VideoWriter, probe, read_frames, read_waveform
 from hp_core.video.scan import nearest
+from hp_core.video.waveform import as_audio, cut_audio
 
 NTSC = Fraction(30000, 1001)
 STEP = 8  # grey levels between the frames of a test video
@@ -517,3 +518,35 @@ def test_damaged_frames_are_not_passed_over(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(VideoError, match=r"frame \d+ cannot be decoded|only \d+ of its 20 frames"):
         list(read_frames(path))
+
+
+@pytest.mark.parametrize("codec", ["aac", "pcm_s16le"])
+def test_sound_as_samples_begins_where_the_picture_does(tmp_path: Path, codec: str) -> None:
+    source = make_video(tmp_path / ("in.mp4" if codec == "aac" else "in.mov"), list(range(30)), sound=codec, seconds=1.0, silent=0.5)
+
+    def loudness(start: Fraction, seconds: Fraction) -> float:
+        found = read_waveform(source, start=start, seconds=seconds)
+        assert found is not None
+        samples, rate = found
+        assert (rate, samples.shape, samples.dtype) == (44100, (1, round(44100 * seconds)), np.float32)
+        return float(np.sqrt((samples**2).mean()))
+
+    assert loudness(Fraction(0), Fraction(2, 5)) < 0.01
+    assert loudness(Fraction(3, 5), Fraction(3, 10)) == pytest.approx(0.5 / 2**0.5, rel=0.05)
+    whole, twice = loudness(Fraction(0), Fraction(1)), loudness(Fraction(0), Fraction(2))
+    assert twice == pytest.approx(whole / 2**0.5, rel=0.02), "silence follows"
+
+
+def test_a_silent_video_has_no_samples(tmp_path: Path) -> None:
+    assert read_waveform(make_video(tmp_path / "in.mp4", [0, 1, 2])) is None
+
+
+def test_sound_of_a_host_is_cut_like_the_frames() -> None:
+    audio = as_audio((np.arange(100, dtype=np.float32)[None], 10))
+    assert audio is not None
+    cut = cut_audio(audio, Fraction(2), Fraction(3))
+    assert cut is not None
+    assert cut["waveform"].shape == (1, 1, 30)
+    assert float(cut["waveform"][0, 0, 0]) == 20
+    assert as_audio(None) is None
+    assert cut_audio(None, Fraction(0), Fraction(1)) is None

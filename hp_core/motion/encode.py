@@ -60,6 +60,12 @@ def encode_motion(
             f"The intensity has {len(intensity.expression)} chunks of {intensity.chunk} frames, the face track {frames} frames. "
             "Estimate the intensity on this track."
         )
+    highest = max(int(intensity.expression_levels.max()), int(intensity.head_levels.max()))
+    if highest >= config.levels:
+        raise OptionError(
+            f"The intensity has a level of {highest}, the memory bank of these weights knows 0 to {config.levels - 1}. "
+            f"Set levels to {config.levels} in Intensity Estimate."
+        )
     dtype = next(refiner.parameters()).dtype
     chunk_of = torch.arange(frames) // intensity.chunk
     expression_levels = torch.from_numpy(intensity.expression_levels)[chunk_of]

@@ -28,6 +28,7 @@ class DenoiseState:
         evaluation, evaluations: UNet evaluations done, and those of the whole run.
         sigma: noise level of ``latents``, 0 at the end of the last step.
         latents: (frames, 4, height, width) float32, scaled VAE space; they change at the end of a step only.
+        clean: what the last finished step took for the result, of the same shape; the portrait before the first.
     """
 
     step: int
@@ -36,6 +37,7 @@ class DenoiseState:
     evaluations: int
     sigma: float
     latents: Tensor
+    clean: Tensor
 
 
 @torch.no_grad()
@@ -78,7 +80,7 @@ def denoise(
     reference = reference_latent.to(device, torch.float32)
     done_steps = range(config.start_step, min(config.end_step, schedule.steps))
     latents = reference * scaling_factor + noise.to(device, torch.float32) * sigmas[config.start_step]
-    condition = reference.to(dtype)
+    condition, clean = reference.to(dtype), (reference * scaling_factor).expand_as(latents)
     projected = unet.project_appearance(appearance.to(device, dtype))
     time_ids = torch.tensor([[config.fps, config.motion_bucket_id, config.noise_aug]], device=device)
     weights = step_weights(config, schedule)
@@ -107,15 +109,16 @@ def denoise(
             ):
                 v += term
                 done += 1
-                yield DenoiseState(step, schedule.steps, done, evaluations, float(sigma), latents)
+                yield DenoiseState(step, schedule.steps, done, evaluations, float(sigma), latents, clean)
             moved = euler_step(x, v, sigma, next_sigma)
             for part in index.split(frames):  # no frame stands twice in a part, so the order of the sums is fixed on any device
                 stepped.index_add_(0, part, moved[: len(part)])
                 visits.index_add_(0, part, torch.ones(len(part), device=device))
                 moved = moved[len(part) :]
-        latents = stepped / visits[:, None, None, None]
+        before, latents = latents, stepped / visits[:, None, None, None]
+        clean = (sigma * latents - next_sigma * before) / (sigma - next_sigma)  # where the line of an Euler step meets sigma 0
         _check_finite(latents, step, dtype)
-    yield DenoiseState(done_steps.stop, schedule.steps, done, evaluations, float(sigmas[done_steps.stop]), latents)
+    yield DenoiseState(done_steps.stop, schedule.steps, done, evaluations, float(sigmas[done_steps.stop]), latents, clean)
 
 
 def step_weights(config: SamplingConfig, schedule: Schedule) -> list[tuple[float, float, float]]:

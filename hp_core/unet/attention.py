@@ -56,7 +56,9 @@ class MotionAttnProcessor(nn.Module):
         appearance, motion = encoder_hidden_states
         to_out, dropout = attn.to_out
         if appearance is None and motion is None:
-            return dropout(to_out.bias.expand(hidden_states.shape))  # keys and values have no bias, so only this one is left
+            return dropout(
+                to_out.bias.to(hidden_states).expand(hidden_states.shape)
+            )  # keys and values have no bias, so only this one is left
         query = attn.to_q(hidden_states)
         out: Tensor | None = None
         if isinstance(appearance, ProjectedTokens):

@@ -28,11 +28,11 @@ class Sound:
     @classmethod
     def open(cls, path: Path, start: Fraction, output: OutputContainer) -> Sound | None:
         """None when the file has nothing to be heard from second `start` on."""
-        with open_media(path) as container, _reading_sound(path):
+        with open_media(path) as container, reading_sound(path):
             stream = sound_stream(container)
             if stream is None:
                 return None
-            origin = start + _first_moment(path)
+            origin = start + first_moment(path)
             ends = (exact(p.time_base) * (p.pts + (p.duration or 0)) for p in container.demux(stream) if p.pts is not None)
             audible = any(end > origin for end in ends)
         return cls(path, origin, output) if audible else None
@@ -81,7 +81,7 @@ class Sound:
         samples = Fraction(self._stream.codec_context.frame_size or 1024, self._rate)
         end: Fraction | None = None
         early: Timed | None = None
-        with _reading_sound(self._path):
+        with reading_sound(self._path):
             for packet in self._container.demux(self._stream) if self._copied else self._encoded():
                 if packet.pts is None or not packet.size:
                     continue
@@ -110,14 +110,14 @@ class Sound:
 
 def check_sound(path: Path) -> None:
     """Decode the sound of ``path`` that will have to be encoded anew; raises VideoError where it is damaged."""
-    with open_media(path) as container, _reading_sound(path):
+    with open_media(path) as container, reading_sound(path):
         stream = sound_stream(container)
         if stream is not None and stream.codec_context.name not in _COPIED:
             for _ in container.decode(stream):
                 pass
 
 
-def _first_moment(path: Path) -> Fraction:
+def first_moment(path: Path) -> Fraction:
     """The second of the container's clock at which frame 0 is shown, or without any picture, the sound starts."""
     with open_media(path) as container:
         streams = [*filter(is_picture, container.streams.video), *container.streams.audio]
@@ -126,7 +126,7 @@ def _first_moment(path: Path) -> Fraction:
 
 
 @contextlib.contextmanager
-def _reading_sound(path: Path) -> Iterator[None]:
+def reading_sound(path: Path) -> Iterator[None]:
     import av
 
     try:

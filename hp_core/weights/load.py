@@ -200,8 +200,11 @@ def load_module(name: str, folder: Path, config: PortraitConfig) -> nn.Module:
     return module.requires_grad_(False).eval()
 
 
-def load_models(folder: Path, *, device: torch.device | str, dtype: torch.dtype) -> Stage[PortraitModels]:
+def load_models(folder: Path, *, device: torch.device | str, dtype: torch.dtype, identity: Path | None = None) -> Stage[PortraitModels]:
     """Load everything in ``folder``, one module at a time; the motion networks stay in float32.
+
+    Args:
+        identity: ArcFace's file; None looks in ``folder``.
 
     Raises:
         WeightsError: see `load_module`.
@@ -220,7 +223,7 @@ def load_models(folder: Path, *, device: torch.device | str, dtype: torch.dtype)
     for name in ("unet", "vae"):
         if is_still(modules[name]):  # of a set trained on single frames: the same result in half the time
             set_spatial_only(modules[name], True)
-    arcface, identity = CATALOG["arcface"].find(folder), None
+    arcface, encoder = identity or CATALOG["arcface"].find(folder), None
     if arcface is None:
         yield Notice(
             f"No {CATALOG['arcface'].path} in {folder}: the ID embedding is zeros, and the likeness weaker. "
@@ -231,10 +234,10 @@ def load_models(folder: Path, *, device: torch.device | str, dtype: torch.dtype)
     else:
         from hp_core.appearance.identity import ArcFaceOnnx
 
-        identity = ArcFaceOnnx(arcface)
+        encoder = ArcFaceOnnx(arcface)
     return PortraitModels(
         config=config,
-        identity=identity,
+        identity=encoder,
         fingerprint=fingerprint(folder),
         motion_fingerprint=fingerprint(folder, FLOAT32_MODULES),
         **modules,

@@ -166,3 +166,10 @@ def test_intensity_of_another_clip_is_an_error():
     intensity = Intensity(*estimate(track.five_points[:20], CONFIG), chunk=25, rule="released")
     with pytest.raises(OptionError, match=r"1 chunks of 25 frames, the face track 30"):
         next(encode_motion(*nets, track, intensity, CONFIG, device="cpu"))
+
+
+def test_levels_that_the_memory_bank_does_not_know_are_refused() -> None:
+    intensity = Intensity(np.zeros(1), np.zeros(1), np.array([100]), np.array([3]), chunk=25, rule="released")
+    small = replace(CONFIG, levels=64)
+    with pytest.raises(OptionError, match="level of 100, the memory bank of these weights knows 0 to 63"):
+        next(encode_motion(None, None, MotionRefiner(small), [0], intensity, small, device="cpu"))  # type: ignore[arg-type]

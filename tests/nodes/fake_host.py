@@ -74,7 +74,7 @@ def _module(name: str, **content: Any) -> ModuleType:
 
 
 def _host(models: Path) -> dict[str, ModuleType]:
-    kinds = ("Int", "Float", "String", "Boolean", "Combo", "Image", "Mask", "Latent", "Vae", "Video")
+    kinds = ("Int", "Float", "String", "Boolean", "Combo", "Image", "Mask", "Latent", "Vae", "Video", "Audio")
     io: Any = _module("io", **{kind: SocketType(kind.upper()) for kind in kinds}, Custom=SocketType, Schema=Schema, NodeOutput=tuple)
     io.ComfyNode, io.FolderType = type("ComfyNode", (), {}), MagicMock()
     latest = _module(
