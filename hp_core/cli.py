@@ -12,6 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from hp_core.commands.bench import bench_app
+from hp_core.commands.motion import motion_app
 from hp_core.commands.options import Analyzer, Crop, Dtype, Intensity, Json, Noise, OnMissing, Preset, Sampler, View
 from hp_core.commands.training import evaluate, faces, prepare, train
 from hp_core.errors import OptionError, PortraitError
@@ -25,6 +26,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(bench_app, name="bench")
+app.add_typer(motion_app, name="motion")
 for command in (faces, prepare, train, evaluate):
     app.command()(command)
 
@@ -55,7 +57,7 @@ def _fail(message: str) -> NoReturn:
 @app.command()
 def animate(
     portrait: Annotated[Path, typer.Argument(help="The picture to animate.")],
-    driving: Annotated[Path, typer.Argument(help="The video whose motion it takes on.")],
+    driving: Annotated[Path, typer.Argument(help="The video whose motion it takes on, or a motion file of `hp-portrait motion save`.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Video to write: .mp4, .mov or .mkv.")],
     weights: Annotated[
         Path | None,

@@ -30,15 +30,16 @@ from hp_core.face.analyzer import FaceAnalyzer, create_analyzer
 from hp_core.face.crop import crop_square
 from hp_core.face.track import CHOICES, CROPS, track_faces
 from hp_core.image import load_image
+from hp_core.motion.edit import trimmed
 from hp_core.motion.encode import encode_clip, estimate_intensity
 from hp_core.pose.align import black_pose
 from hp_core.progress import Notice, Progress, Stage
 from hp_core.sampler import ClipSampler
 from hp_core.vae import decode_chunks, encode_reference, to_uint8
 from hp_core.values import Appearance, FaceTrack, Intensity, MotionTokens, PoseMaps
-from hp_core.video import VideoInfo, VideoWriter, check_output, probe, read_frames
+from hp_core.video import VideoWriter, check_output, probe, read_frames
 from hp_core.weights.catalog import CATALOG
-from hp_core.weights.load import PortraitModels, load_models
+from hp_core.weights.load import PortraitModels, file_fingerprint, load_models
 
 VIEWS = ("portrait", "crop", "compare")
 MAX_PLAYABLE_SIDE = 4096  # of H.264 in most browsers and hardware decoders
@@ -114,20 +115,47 @@ def default_dtype(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "cpu" else torch.float16
 
 
-def check_request(portrait: Path, driving: Path, output: Path, options: AnimateOptions) -> tuple[np.ndarray, VideoInfo]:
-    """Everything that can be refused without the networks; the picture (height, width, 3) uint8 and what the video holds.
+@dataclass(frozen=True)
+class Driver:
+    """What drives the portrait: a video, or a motion saved from one (`.safetensors`)."""
+
+    frames: int
+    fps: Fraction
+    has_audio: bool = False
+    variable_rate: bool = False
+    motion: MotionTokens | None = None
+
+    @staticmethod
+    def open(path: Path) -> Driver:
+        """Look at the file without reading its frames.
+
+        Raises:
+            PortraitError: it cannot be read.
+        """
+        if path.suffix == ".safetensors":
+            motion = MotionTokens.load(path)
+            return Driver(len(motion), motion.fps, motion=motion)
+        info = probe(path)
+        return Driver(info.frames, info.fps, info.has_audio, info.variable_rate)
+
+
+def check_request(portrait: Path, driving: Path, output: Path, options: AnimateOptions) -> tuple[np.ndarray, Driver]:
+    """Everything that can be refused without the networks; the picture (height, width, 3) uint8 and what the driver holds.
 
     Raises:
-        PortraitError: an unusable picture, video or output, an output that would replace an input, a start beyond the end.
+        PortraitError: an unusable picture, driver or output, an output that would replace an input, a start beyond the end, or a
+            view of a driving video where there is none.
     """
     for path in (portrait, driving):
         if path.exists() and path.resolve() == output.resolve():
             raise OptionError(f"{output} is an input too and would be lost; name another output.")
     check_output(output)
-    picture, info = load_image(portrait), probe(driving)
-    if options.start >= info.frames:
-        raise OptionError(f"start is {options.start}, {driving} has {info.frames} frames; start must be below that.")
-    return picture, info
+    picture, driver = load_image(portrait), Driver.open(driving)
+    if options.start >= driver.frames:
+        raise OptionError(f"start is {options.start}, {driving} has {driver.frames} frames; start must be below that.")
+    if driver.motion is not None and options.view == "compare":
+        raise OptionError(f"view is compare, and {driving} is a motion without its video. Choose portrait or crop.")
+    return picture, driver
 
 
 class PortraitPipeline:
@@ -185,6 +213,34 @@ class PortraitPipeline:
         stage = encode_clip(*networks, track, intensity, self.config.motion, device=self.device, encoder=models.motion_fingerprint)
         return (yield from stage)
 
+    def motion_of(
+        self,
+        driving: Path,
+        *,
+        start: int = 0,
+        frames: int | None = None,
+        which: str | int = "largest",
+        on_missing: str = "error",
+        crop: str = "face",
+        intensity: str | None = None,
+    ) -> Stage[MotionTokens]:
+        """The motion of a video as a value to keep; for the options see `AnimateOptions`.
+
+        Raises:
+            PortraitError: an unusable video, or one without the face.
+        """
+        info = probe(driving)
+        if start >= info.frames:
+            raise OptionError(f"start is {start}, {driving} has {info.frames} frames; start must be below that.")
+        count = min(info.frames - start, frames or info.frames)
+        pictures = read_frames(driving, start=start, limit=count)
+        with about(driving, FaceError, OptionError):
+            track = yield from self.face_crop(
+                pictures, total=count, which=which, on_missing=on_missing, crop=crop, fps=info.fps, start=start
+            )
+        motion = yield from self.motion(track, self.intensity(track, intensity))
+        return replace(motion, source=file_fingerprint(driving))
+
     def appearance(self, portrait: FaceTrack) -> Appearance:
         """Appearance Encode."""
         models = self.models
@@ -228,7 +284,7 @@ class PortraitPipeline:
         sampling: SamplingConfig | None = None,
         options: AnimateOptions = AnimateOptions(),
     ) -> Stage[Path]:
-        """From a picture and a video to a video, written to ``output`` when it is whole.
+        """From a picture and a video, or a motion saved from one, to a video, written to ``output`` when it is whole.
 
         Raises:
             PortraitError: see the stages; nothing is written then.
@@ -257,20 +313,24 @@ class PortraitPipeline:
             )
         if not portrait_track.crop_points_found:
             yield Notice("No face found in the portrait's own crop; the points of the whole picture align the identity.")
-        with about(driving, FaceError, OptionError):
-            driving_track = yield from self.face_crop(
-                read_frames(driving, start=options.start, limit=count),
-                total=count,
-                which=options.driving_face,
-                on_missing=options.on_missing,
-                crop=options.crop,
-                fps=info.fps,
-                start=options.start,
-            )
         appearance = self.appearance(portrait_track)
-        motion = yield from self.motion(driving_track, self.intensity(driving_track, options.intensity))
-        driving_square = driving_track.square
-        del driving_track  # its crops grow with the clip
+        driving_square = None
+        if info.motion is not None:
+            motion = trimmed(info.motion, options.start, options.start + count)
+        else:
+            with about(driving, FaceError, OptionError):
+                driving_track = yield from self.face_crop(
+                    read_frames(driving, start=options.start, limit=count),
+                    total=count,
+                    which=options.driving_face,
+                    on_missing=options.on_missing,
+                    crop=options.crop,
+                    fps=info.fps,
+                    start=options.start,
+                )
+            motion = yield from self.motion(driving_track, self.intensity(driving_track, options.intensity))
+            driving_square = driving_track.square
+            del driving_track  # its crops grow with the clip
         latents = yield from self.sample(appearance, motion, self.pose(motion), sampling=config, seed=options.seed)
         view = self._view(options, portrait_track, driving, driving_square)
         with writer:
@@ -295,12 +355,13 @@ class PortraitPipeline:
         }
         return {"comment": json.dumps(facts), "description": "Synthetic video: a portrait animated by HunyuanPortrait."}
 
-    def _view(self, options: AnimateOptions, portrait: FaceTrack, driving: Path, square: tuple[int, int, int, int]) -> Any:
+    def _view(self, options: AnimateOptions, portrait: FaceTrack, driving: Path, square: tuple[int, int, int, int] | None) -> Any:
         """A function from one result frame to one frame of the file."""
         if options.view == "crop":
             return lambda frame: frame
         if options.view == "portrait":
             return lambda frame: paste_back(frame, portrait.portrait, portrait.square)
+        assert square is not None  # `check_request` refuses the view of a driver without pictures
         side = max(self.config.face.image_size, COMPARE_SIDE)
         source = read_frames(driving, start=options.start)
         still = np.asarray(crop_square(portrait.portrait, portrait.square, side))

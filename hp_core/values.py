@@ -150,6 +150,7 @@ class MotionTokens(_Savable):
         fps: frame rate of the driving video.
         rule: rule of the intensity.
         encoder: tells the networks that made it from others, `PortraitModels.motion_fingerprint`; empty where that is not known.
+        source: tells the driving video from others, `hp_core.weights.load.file_fingerprint`; empty where that is not known.
     """
 
     tokens: Tensor
@@ -158,6 +159,7 @@ class MotionTokens(_Savable):
     fps: Fraction
     rule: str
     encoder: str = ""
+    source: str = ""
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -174,6 +176,7 @@ class MotionTokens(_Savable):
             fps=parts[0].fps,
             rule=parts[0].rule,
             encoder=parts[0].encoder,
+            source=parts[0].source,
         )
 
 
