@@ -56,7 +56,7 @@ def main(weights: Path, target: Path) -> None:
         appearance = pipeline.appearance(source)
         result(pipeline.animate(portrait, driving, out, options=AnimateOptions(crop="whole", view="crop")))
         last = list(read_frames(out))[FRAME]
-    state = "untrained weights" if not pipeline.config.trained else "result"
+    state = "result" if pipeline.config.trained else "result (untrained weights)"
     panels = [
         ("portrait: face, points, crops", marked(picture, source, 0)),
         ("square crop", Image.fromarray(source.portrait_crop)),
@@ -65,7 +65,7 @@ def main(weights: Path, target: Path) -> None:
         (f"driving frame {FRAME}", marked(frames[FRAME], track, FRAME)),
         ("expression: motion crop", Image.fromarray(track.motion_crops[FRAME])),
         (f"motion: tokens, levels {intensity.expression_levels.tolist()}", heat(motion.tokens[:, 0, :-6].numpy())),
-        (f"result ({state})", Image.fromarray(last)),
+        (state, Image.fromarray(last)),
     ]
     columns = 4
     rows = -(-len(panels) // columns)

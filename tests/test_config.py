@@ -98,7 +98,7 @@ def test_released_is_svd_xt_at_512_and_demo_a_small_build_of_the_same_parts() ->
 def test_with_sampling_checks_and_leaves_the_original() -> None:
     config = PortraitConfig.demo()
     assert config.with_sampling(steps=3).sampling.steps == 3
-    assert config.sampling.steps == 8
+    assert config.sampling.steps == 4
     with pytest.raises(OptionError, match="steps is 0"):
         config.with_sampling(steps=0)
 
