@@ -205,13 +205,19 @@ def download(
 
     The published weights are for academic and research use only; SVD's, InsightFace's and the detectors' have their own terms.
     """
+    from hp_core.progress import Progress
     from hp_core.weights.download import download as fetch
 
     rows = []
-    for entry, path, present in fetch(folder, tuple(what or ["animate"]), mirror=mirror):
-        rows.append({"name": entry.name, "path": str(path), "present": present, "licence": entry.licence})
-        if not as_json:
-            typer.echo(f"{'kept   ' if present else 'fetched'} {path}  ({entry.purpose}; {entry.licence})")
+    with Bars(quiet=as_json) as bars:
+        for event in fetch(folder, tuple(what or ["animate"]), mirror=mirror):
+            if isinstance(event, Progress):
+                bars.show(event)
+                continue
+            entry, path, present = event
+            rows.append({"name": entry.name, "path": str(path), "present": present, "licence": entry.licence})
+            if not as_json:
+                typer.echo(f"{'kept   ' if present else 'fetched'} {path}  ({entry.purpose}; {entry.licence})")
     if as_json:
         typer.echo(json.dumps({"files": rows}))
 

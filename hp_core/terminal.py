@@ -67,12 +67,16 @@ class Bars:
             if isinstance(event, TrainingStep):
                 self._line(event)
                 continue
-            if event.stage not in self.tasks:
-                self.tasks[event.stage] = self.progress.add_task(event.stage, total=event.total)
-            self.progress.update(self.tasks[event.stage], completed=event.done)
+            self.show(event)
             now = time.perf_counter()
             self.seconds[event.stage] = self.seconds.get(event.stage, 0.0) + now - last
             last = now
+
+    def show(self, event: Any) -> None:
+        """Move the bar of a `Progress`' stage."""
+        if event.stage not in self.tasks:
+            self.tasks[event.stage] = self.progress.add_task(event.stage, total=event.total)
+        self.progress.update(self.tasks[event.stage], completed=event.done, total=event.total)
 
     def _line(self, event: Any) -> None:
         """One line of a training run: step, figures, time left."""

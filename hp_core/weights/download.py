@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from http.client import HTTPException
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from hp_core.config import check_choice
@@ -18,7 +19,15 @@ from hp_core.weights.catalog import CATALOG, GROUPS, WeightFile
 BLOCK = 1 << 20
 
 
-def download(folder: Path, groups: tuple[str, ...] = ("animate",), *, mirror: bool = False) -> Iterator[tuple[WeightFile, Path, bool]]:
+class Fetched(NamedTuple):
+    """One file of a download: where it lies, and whether it was there already."""
+
+    entry: WeightFile
+    path: Path
+    present: bool
+
+
+def download(folder: Path, groups: tuple[str, ...] = ("animate",), *, mirror: bool = False) -> Iterator[Fetched | Progress]:
     """Fetch every file of ``groups`` that ``folder`` lacks.
 
     Args:
@@ -26,7 +35,8 @@ def download(folder: Path, groups: tuple[str, ...] = ("animate",), *, mirror: bo
         mirror: take gated files from their open mirror.
 
     Yields:
-        the file, where it lies, and whether it was there already.
+        `Progress` in bytes, under the file's name, while one arrives; whoever stops then goes on from there the next time.
+        `Fetched` when it is whole.
 
     Raises:
         OptionError: unknown group.
@@ -42,15 +52,12 @@ def download(folder: Path, groups: tuple[str, ...] = ("animate",), *, mirror: bo
             continue
         present = entry.find(folder)
         if present is not None:
-            yield entry, present, True
+            yield Fetched(entry, present, True)
         else:
             target = folder / entry.path
             make_folder(target.parent)
-            if entry.url:
-                _fetch_url(entry, target)
-            else:
-                _fetch_hub(entry, target, mirror)
-            yield entry, target, False
+            yield from _fetch_url(entry, target) if entry.url else _fetch_hub(entry, target, mirror)
+            yield Fetched(entry, target, False)
 
 
 def download_report(folder: Path, group: str, *, start: bool, mirror: bool = False) -> Stage[str]:
@@ -61,17 +68,18 @@ def download_report(folder: Path, group: str, *, start: bool, mirror: bool = Fal
         lines = [f"{'there' if entry.find(folder) else 'to fetch'}: {entry.path} ({entry.licence})" for entry in wanted]
         return "\n".join([f"Nothing was fetched: start is off. Into {folder} would go:", *lines])
     lines = []
-    for done, (entry, path, present) in enumerate(download(folder, (group,), mirror=mirror), 1):
-        lines.append(f"{'was there' if present else 'fetched'}: {path} ({entry.licence})")
-        yield Progress("download", done, len(wanted))
+    for event in download(folder, (group,), mirror=mirror):
+        if isinstance(event, Progress):
+            yield event
+        else:
+            lines.append(f"{'was there' if event.present else 'fetched'}: {event.path} ({event.entry.licence})")
     return "\n".join(lines)
 
 
-def _fetch_hub(entry: WeightFile, target: Path, mirror: bool) -> None:
-    """Not by `hf_hub_download`, which since 1.18 begins a file that broke off from its first byte."""
+def _fetch_hub(entry: WeightFile, target: Path, mirror: bool) -> Iterator[Progress]:
+    """Not by `hf_hub_download`, which since 1.18 begins a file that broke off from its first byte, and tells nobody how far it is."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
-    from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers
 
     repo, name = entry.mirror if mirror and entry.mirror else entry.repo, entry.remote or entry.path
@@ -96,23 +104,35 @@ def _fetch_hub(entry: WeightFile, target: Path, mirror: bool) -> None:
     if size is not None and part.exists() and part.stat().st_size > size:  # left by two downloads at once
         part.unlink()
     try:
-        with part.open("ab") as file:
-            http_get(remote.location, file, resume_size=file.tell(), headers=headers, expected_size=size, displayed_filename=name)
-    except Exception as error:
+        yield from _stream(remote.location, part, headers, name, size)
+    except (OSError, HTTPException) as error:
         raise WeightsError(f"{name} from {repo} broke off: {_reason(error)}. Run it again; it goes on where it stopped.") from error
+    if size is not None and part.stat().st_size < size:
+        raise WeightsError(
+            f"{name} from {repo} broke off after {part.stat().st_size} of {size} bytes. Run it again; it goes on where it stopped."
+        )
     _finish(part, target, size)
 
 
-def _fetch_url(entry: WeightFile, target: Path) -> None:
-    part = target.with_name(f".{target.name}.part")
+def _stream(url: str, part: Path, headers: dict[str, str], name: str, size: int | None) -> Generator[Progress, None, int | None]:
+    """Append to ``part`` what it lacks; a server that cannot begin in the middle begins anew. Returns the whole size if it is told."""
     done = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(entry.url, headers={"Range": f"bytes={done}-"} if done else {})
+    if size is not None and done == size:
+        return size
+    request = urllib.request.Request(url, headers=headers | ({"Range": f"bytes={done}-"} if done else {}))
+    with urllib.request.urlopen(request, timeout=60) as response, part.open("ab" if response.status == 206 else "wb") as file:
+        length = response.headers["Content-Length"]  # absent from a chunked answer
+        total = size if length is None else file.tell() + int(length)
+        while block := response.read(BLOCK):
+            file.write(block)
+            yield Progress(name, file.tell(), total or file.tell())
+    return total
+
+
+def _fetch_url(entry: WeightFile, target: Path) -> Iterator[Progress]:
+    part = target.with_name(f".{target.name}.part")
     try:
-        with urllib.request.urlopen(request, timeout=60) as response, part.open("ab" if response.status == 206 else "wb") as file:
-            length = response.headers["Content-Length"]  # absent from a chunked answer
-            total = None if length is None else file.tell() + int(length)
-            while block := response.read(BLOCK):
-                file.write(block)
+        total = yield from _stream(entry.url, part, {}, entry.path, None)
     except (OSError, HTTPException) as error:
         # 416: nothing is left to fetch, so the part is of another file
         if isinstance(error, urllib.error.HTTPError) and error.code == 416:

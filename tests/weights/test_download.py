@@ -17,16 +17,16 @@ from pathlib import Path
 import pytest
 
 from hp_core.errors import OptionError, PortraitError, WeightsError
+from hp_core.progress import Progress
 from hp_core.weights.catalog import CATALOG, SVD_MIRROR, SVD_REPO
-from hp_core.weights.download import download
+from hp_core.weights.download import Fetched, download
 
 HUNYUAN = "tencent/HunyuanPortrait"
-# The hub's library waits a second before each attempt of its own and writes blocks of 10 MB; the tests' files are smaller.
+# The hub's library waits a second before each attempt of its own.
 PROGRAM = """
 import time
-from huggingface_hub import constants
 from hp_core.cli import main
-time.sleep, constants.DOWNLOAD_CHUNK_SIZE = lambda seconds: None, 1000
+time.sleep = lambda seconds: None
 main()
 """
 
@@ -284,6 +284,26 @@ def test_the_token_goes_to_the_hub_and_not_to_the_storage_behind_it(server: Serv
 # From a plain address
 
 
+def fetched(folder: Path) -> list[Fetched]:
+    """The files of the group `faces`, as `download` ends them."""
+    return [event for event in download(folder, ("faces",)) if isinstance(event, Fetched)]
+
+
+def test_bytes_are_counted_and_a_download_that_was_stopped_goes_on(
+    landmarker: str, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hp_core.weights.download.BLOCK", 50_000)
+    events = download(tmp_path, ("faces",))
+    first = next(events)
+    assert first == Progress("face_landmarker.task", 50_000, 200_000)
+    events.close()  # type: ignore[attr-defined]  # Cancel
+    assert not (tmp_path / "face_landmarker.task").exists()
+    rest = list(download(tmp_path, ("faces",)))
+    assert server.gets("face.task") == [None, "bytes=50000-"]
+    assert [event.done for event in rest if isinstance(event, Progress)] == [100_000, 150_000, 200_000]
+    assert (tmp_path / "face_landmarker.task").read_bytes() == content(landmarker)
+
+
 @pytest.fixture
 def landmarker(server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
     """The path on the server that the face landmarker now comes from."""
@@ -292,11 +312,11 @@ def landmarker(server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_a_plain_file_arrives_and_is_kept(landmarker: str, server: Server, tmp_path: Path) -> None:
-    ((entry, path, present),) = download(tmp_path / "w", ("faces",))
+    ((entry, path, present),) = fetched(tmp_path / "w")
     assert (entry.name, path, present) == ("face_landmarker", tmp_path / "w/face_landmarker.task", False)
     assert path.read_bytes() == content(landmarker)
     assert files(tmp_path / "w") == ["face_landmarker.task"]
-    assert [present for _, _, present in download(tmp_path / "w", ("faces",))] == [True]
+    assert [present for _, _, present in fetched(tmp_path / "w")] == [True]
     assert len(server.requests) == 1
 
 
