@@ -111,7 +111,7 @@ class Server:
         client = uuid.uuid4().hex
         channel = websocket.create_connection(f"ws://127.0.0.1:{self.port}/ws?clientId={client}", timeout=timeout)
         answer = self.post("/prompt", {"prompt": prompt, "client_id": client})
-        if "prompt_id" not in answer:
+        if "prompt_id" not in answer or answer.get("node_errors"):  # what is left of a prompt runs all the same
             channel.close()
             return Run("refused", [], [], [], error=answer)
         number, run, running = answer["prompt_id"], Run("", [], [], []), ""
