@@ -43,11 +43,11 @@ class Bars:
         self.notices: list[str] = []
 
     def __enter__(self) -> Bars:
-        self.progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.progress.stop()
+        if self.progress.live.is_started:
+            self.progress.stop()
 
     def run(self, stage: Any) -> Any:
         """Drain a stage; its value."""
@@ -74,6 +74,7 @@ class Bars:
 
     def show(self, event: Any) -> None:
         """Move the bar of a `Progress`' stage."""
+        self.progress.start()  # not before there is something to draw: an empty display still ends its line
         if event.stage not in self.tasks:
             self.tasks[event.stage] = self.progress.add_task(event.stage, total=event.total)
         self.progress.update(self.tasks[event.stage], completed=event.done, total=event.total)
