@@ -33,6 +33,17 @@ def check_range(name: str, value: float, low: float, high: float = float("inf"))
         raise OptionError(f"{name} is {value:g}; it must be {limit}.")
 
 
+def frames_from(start: int, limit: int | None, frames: int, what: object) -> int:
+    """How many frames of ``what``, which has ``frames``, are used from number ``start`` on; at most ``limit``, if any.
+
+    Raises:
+        OptionError: ``start`` is beyond the last.
+    """
+    if start >= frames:
+        raise OptionError(f"start is {start}, {what} has {frames} frames; start must be below that.")
+    return min(frames - start, limit or frames)
+
+
 @dataclass(frozen=True)
 class FaceConfig:
     """Sizes and margins of the crops (released-model, Preprocessing)."""

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from hp_core.appearance.encode import encode_appearance
 from hp_core.compose import paste_back
-from hp_core.config import PortraitConfig, SamplingConfig, check_choice, check_range
+from hp_core.config import PortraitConfig, SamplingConfig, check_choice, check_range, frames_from
 from hp_core.errors import FaceError, OptionError, about
 from hp_core.face.analyzer import FaceAnalyzer, create_analyzer
 from hp_core.face.crop import crop_square
@@ -151,8 +151,7 @@ def check_request(portrait: Path, driving: Path, output: Path, options: AnimateO
             raise OptionError(f"{output} is an input too and would be lost; name another output.")
     check_output(output)
     picture, driver = load_image(portrait), Driver.open(driving)
-    if options.start >= driver.frames:
-        raise OptionError(f"start is {options.start}, {driving} has {driver.frames} frames; start must be below that.")
+    frames_from(options.start, options.frames, driver.frames, driving)
     if driver.motion is not None and options.view == "compare":
         raise OptionError(f"view is compare, and {driving} is a motion without its video. Choose portrait or crop.")
     return picture, driver
@@ -230,9 +229,7 @@ class PortraitPipeline:
             PortraitError: an unusable video, or one without the face.
         """
         info = probe(driving)
-        if start >= info.frames:
-            raise OptionError(f"start is {start}, {driving} has {info.frames} frames; start must be below that.")
-        count = min(info.frames - start, frames or info.frames)
+        count = frames_from(start, frames, info.frames, driving)
         pictures = read_frames(driving, start=start, limit=count)
         with about(driving, FaceError, OptionError):
             track = yield from self.face_crop(
@@ -291,7 +288,7 @@ class PortraitPipeline:
         """
         config = sampling or self.config.sampling
         picture, info = check_request(portrait, driving, output, options)
-        count = min(info.frames - options.start, options.frames or info.frames)
+        count = frames_from(options.start, options.frames, info.frames, driving)
         if options.view == "portrait" and max(picture.shape) > MAX_PLAYABLE_SIDE:
             yield Notice(
                 f"{portrait} is {picture.shape[1]}x{picture.shape[0]}; many players stop at {MAX_PLAYABLE_SIDE} pixels. "

@@ -189,6 +189,7 @@ def open_clip(images: Any, video: Any, *, fps: Fraction, start: int, frames: int
     Raises:
         PortraitError: neither is connected, the video cannot be read, or nothing is left after ``start``.
     """
+    from hp_core.config import frames_from
     from hp_core.errors import OptionError
     from hp_core.image import each_from_float
     from hp_core.video import probe, read_frames, read_waveform
@@ -206,9 +207,7 @@ def open_clip(images: Any, video: Any, *, fps: Fraction, start: int, frames: int
         rate, left = fps, len(images)
     else:
         raise OptionError("Face Crop has nothing to look at. Connect images or a video.")
-    if start >= left:
-        raise OptionError(f"start is {start}, the clip has {left} frames; start must be below that.")
-    total = min(left - start, frames or left)
+    total = frames_from(start, frames, left, "the clip")
     if source is not None:
         sound = as_audio(read_waveform(source, start=start / rate, seconds=total / rate))
         return Clip(read_frames(source, start=start, limit=total), total, rate, sound)
