@@ -13,7 +13,10 @@ from hp_core.errors import OptionError
 SAMPLERS = ("euler", "ddim")
 NOISE_RULES = ("independent", "shared")
 INTENSITY_RULES = ("released", "paper")
-POSE_MODES = ("released",)
+POSE_MODES = ("released", "paper", "identity")
+POSE_DRAWINGS = ("controlnet", "mimicmotion")
+POSE_PARTS = ("body", "face", "hands", "eyes")
+POSE_MISSING = ("interpolate", "hold", "error")
 MOTION_FILTERS = ("savgol", "one_euro")
 MOTION_ENDS = ("as it is", "loop", "ping-pong")
 KERNELS = ("auto", "flash", "efficient", "math")
@@ -139,6 +142,54 @@ class PoseConfig:
     """Pose guider: channels of its stages; the last layer maps to the UNet's first width."""
 
     channels: tuple[int, ...] = (16, 32, 96, 256)
+
+
+@dataclass(frozen=True)
+class PoseStyle:
+    """How keypoints are drawn. `eyes` are the body's eye and ear points, which the paper leaves out in cross-reenactment (3.5)."""
+
+    drawing: str = "controlnet"  # "controlnet" | "mimicmotion": which one the released weights saw is not public
+    body: bool = True
+    face: bool = False
+    hands: bool = False
+    eyes: bool = False
+
+    def __post_init__(self) -> None:
+        check_choice("drawing", self.drawing, POSE_DRAWINGS)
+
+    def __str__(self) -> str:
+        return " ".join([self.drawing, *(part for part in POSE_PARTS if getattr(self, part))])
+
+    @staticmethod
+    def parse(text: str) -> PoseStyle:
+        """What `str` of a style says: the drawing, then the parts."""
+        drawing, *parts = text.split()
+        for part in parts:
+            check_choice("part of the pose", part, POSE_PARTS)
+        return PoseStyle(drawing, **{part: part in parts for part in POSE_PARTS})
+
+
+@dataclass(frozen=True)
+class AlignConfig:
+    """How the driver's keypoints are brought onto the portrait (paper 3.5)."""
+
+    # "released": black, as the published inference | "paper": shift by the noses' offset, scale by the ratio of the skeletons'
+    # lengths | "identity": where they are, for a driver framed like the portrait
+    mode: str = "released"
+    strength: float = 1.0  # of the head's way and growth since the reference frame; 0 stands still
+    lock_x: bool = False  # the nose keeps its place from left to right
+    lock_y: bool = False  # and from top to bottom
+    lock_scale: bool = False  # the skeleton keeps its size
+    level: bool = False  # turn by the angle between the two skeletons too, for a tilted camera; not in the paper
+    reference: int = 0  # frame of the driver that stands for the portrait
+    on_missing: str = "interpolate"  # what to do about frames without the person
+    style: PoseStyle = field(default_factory=PoseStyle)
+
+    def __post_init__(self) -> None:
+        check_choice("mode", self.mode, POSE_MODES)
+        check_choice("on_missing", self.on_missing, POSE_MISSING)
+        check_range("strength", self.strength, -4, 4)
+        check_range("reference", self.reference, 0)
 
 
 @dataclass(frozen=True)

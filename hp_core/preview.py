@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 
 from hp_core.errors import OptionError
 from hp_core.face.crop import map_points
+from hp_core.pose.draw import distinct_maps
 from hp_core.values import FaceTrack, Intensity, PoseMaps
 
 _BAND = 40  # pixels under the pictures, for the words
@@ -58,7 +59,7 @@ def _face(track: FaceTrack, frame: int, side: int) -> Image.Image:
 
 
 def _map(pose: PoseMaps, frame: int) -> np.ndarray:
-    maps, _ = pose.unique([frame])  # (1, 3, height, width) in 0..1
+    maps, _ = distinct_maps(pose, [frame])  # (1, 3, height, width) in 0..1
     return (maps[0].permute(1, 2, 0) * 255).round().byte().numpy()
 
 

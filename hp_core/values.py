@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -200,33 +200,53 @@ class Appearance(_Savable):
 
 
 @dataclass(frozen=True)
-class PoseMaps(_Savable):
-    """Pose images (Pose Align). Frames may share a map: the released black one is stored once.
+class PoseKeypoints(_Savable):
+    """Keypoints of one person through a clip; `hp_core.pose.keypoints` says how they are ordered.
 
     Attributes:
-        maps: (maps, 3, height, width), uint8, or float in 0..1.
-        index: (frames,) int64, the map of each frame.
+        points: (frames, 128, 3) float32: x and y in pixels of the source, confidence 0..1.
+        found: (frames,) bool; False marks a frame without the person.
+        size: width and height of the source, pixels.
+        source: what made them, in words.
+    """
+
+    points: np.ndarray
+    found: np.ndarray
+    size: tuple[int, int]
+    source: str
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+
+@dataclass(frozen=True)
+class PoseMaps(_Savable):
+    """What the pose guider is shown (Pose Align). Frames may share a map: the released black one is stored once.
+
+    Attributes:
+        maps: (maps, 3, height, width), uint8, or float in 0..1; none of them where ``skeletons`` are drawn when they are needed
+            (`hp_core.pose.draw.distinct_maps`).
+        index: (frames,) int64, the map or skeleton of each frame.
         mode: how they were made, `black` as released.
+        skeletons: (skeletons, 128, 3) float32 aligned keypoints in pixels of the map, or None.
+        style: how they are drawn, `str` of a `PoseStyle`.
+        scale, offset: the alignment, driver's pixels to the map's: ``scale * point + offset``, before any turn.
     """
 
     maps: Tensor
     index: Tensor
     mode: str
+    skeletons: np.ndarray | None = None
+    style: str = ""
+    scale: float = 1.0
+    offset: tuple[float, float] = (0.0, 0.0)
 
     def __len__(self) -> int:
         return len(self.index)
 
-    def unique(self, frames: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """The distinct maps of ``frames``, (n, 3, height, width) in 0..1, and each frame's row among them (frames,)."""
-        import torch
-
-        rows, inverse = torch.unique(self.index[list(frames)], return_inverse=True)
-        maps = self.maps[rows]
-        return (maps / 255 if maps.dtype == torch.uint8 else maps), inverse
-
     def padded(self, pad_frames: int) -> PoseMaps:
-        """Warm-up padding: frame 0's map on both sides (released-model, Warm-up padding)."""
+        """Warm-up padding: frame 0's map on both sides (released-model, Warm-up padding); windows close the clip to a ring."""
         import torch
 
         edge = self.index[:1].expand(pad_frames)
-        return PoseMaps(self.maps, torch.cat([edge, self.index, edge]), self.mode)
+        return replace(self, index=torch.cat([edge, self.index, edge]))

@@ -10,6 +10,7 @@ import torch
 
 from hp_core.errors import OptionError, PortraitError
 from hp_core.pose.align import black_pose
+from hp_core.pose.draw import distinct_maps
 from hp_core.values import Appearance, FaceTrack, Intensity, MotionTokens, PoseMaps
 
 
@@ -89,7 +90,7 @@ def test_pose_maps():
     pose = black_pose(400, (512, 512))
     assert len(pose) == 400
     assert pose.maps.shape == (1, 3, 512, 512)  # stored once, whatever the length
-    maps, rows = PoseMaps(torch.full((2, 3, 1, 1), 255, dtype=torch.uint8), torch.tensor([1, 0, 1]), "t").unique([2, 0])
+    maps, rows = distinct_maps(PoseMaps(torch.full((2, 3, 1, 1), 255, dtype=torch.uint8), torch.tensor([1, 0, 1]), "t"), [2, 0])
     assert maps.dtype == torch.float32
     assert float(maps.max()) == 1
     assert rows.tolist() == [0, 0]

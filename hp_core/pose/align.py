@@ -1,12 +1,25 @@
-"""Pose Align: the pictures the pose guider is shown (paper 3.5)."""
+"""Pose Align: the driver's skeleton brought onto the portrait, or the released black (paper 3.5).
+
+Every frame is moved, scaled and turned as a whole, so no point leaves its relation to its neighbours.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numpy as np
 import torch
 from torch import Tensor
 
-from hp_core.config import POSE_MODES, check_choice, check_range
-from hp_core.values import FaceTrack, PoseMaps
+from hp_core.config import AlignConfig, check_range
+from hp_core.errors import OptionError, PortraitError
+from hp_core.pose.draw import EYE_POINTS, LIMBS, distinct_maps
+from hp_core.pose.keypoints import FACE, NECK, NOSE, VISIBLE, filled, from_track, in_square
+from hp_core.progress import Notice, Stage
+from hp_core.values import FaceTrack, PoseKeypoints, PoseMaps
+
+_EDGES = [edge for edge in LIMBS if not set(edge) & set(EYE_POINTS)]
+"""The skeleton's lengths that are compared: those to eyes and ears shrink as the head turns."""
 
 
 def black_pose(frames: int, size: tuple[int, int]) -> PoseMaps:
@@ -23,21 +36,180 @@ def black_pose(frames: int, size: tuple[int, int]) -> PoseMaps:
     return PoseMaps(torch.zeros(1, 3, *size, dtype=torch.uint8), torch.zeros(frames, dtype=torch.long), "black")
 
 
-def align_pose(driving: FaceTrack, portrait: FaceTrack, *, mode: str = "released") -> PoseMaps:
+def align_pose(
+    driving: FaceTrack,
+    portrait: FaceTrack,
+    config: AlignConfig = AlignConfig(),
+    *,
+    driving_keypoints: PoseKeypoints | None = None,
+    portrait_keypoints: PoseKeypoints | None = None,
+) -> Stage[PoseMaps]:
     """One map for each frame of ``driving``, of the size of the portrait's square crop.
 
     Args:
-        mode: `released` is black.
+        driving_keypoints, portrait_keypoints: of the whole pictures the tracks were made from; None takes what the face track
+            shows (`from_track`).
 
     Raises:
-        OptionError: an unknown mode.
+        OptionError: keypoints of another clip or picture, or a reference frame beyond the last.
+        PortraitError: nobody in any frame, or nothing to measure the two skeletons by.
     """
-    check_choice("mode", mode, POSE_MODES)
-    height, width = portrait.portrait_crop.shape[:2]
-    return black_pose(len(driving), (height, width))
+    size = portrait.portrait_crop.shape[0]
+    if config.mode == "released":
+        return black_pose(len(driving), (size, size))
+    moving = _of_clip("driving", driving, driving_keypoints, frames=len(driving))
+    standing = _of_clip("portrait", portrait, portrait_keypoints, frames=1)
+    if config.reference >= len(moving):
+        raise OptionError(f"reference is frame {config.reference}; the clip has {len(moving)} frames, so 0 to {len(moving) - 1}.")
+    missing = int((~moving.found).sum())
+    if missing:
+        yield Notice(f"{missing} of {len(moving)} frames of the {moving.source} show nobody and were filled by {config.on_missing}.")
+    points = filled(moving, config.on_missing).points
+    target = in_square(filled(standing, "error").points[0], portrait.square, (size, size))
+    if config.mode == "identity":
+        x1, y1, x2, y2 = driving.square
+        scale = size / ((x2 - x1 + y2 - y1) / 2)
+        fit = Alignment(scale, (-scale * x1, -scale * y1))
+    else:
+        fit = fitted(points, target, level=config.level, reference=config.reference)
+    aligned = steadied(fit.apply(points), config)
+    return PoseMaps(
+        maps=torch.zeros(0, 3, size, size, dtype=torch.uint8),
+        index=torch.arange(len(aligned)),
+        mode=config.mode,
+        skeletons=aligned,
+        style=str(config.style),
+        scale=fit.scale,
+        offset=fit.offset,
+    )
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """``scale * turned(point, angle) + offset``.
+
+    Attributes:
+        scale: target's pixels for one of the source.
+        offset: x and y, target's pixels.
+        angle: radians, from x to y.
+    """
+
+    scale: float
+    offset: tuple[float, float]
+    angle: float = 0.0
+
+    def apply(self, points: np.ndarray) -> np.ndarray:
+        """points (..., 3) with their confidences."""
+        cos, sin = np.cos(self.angle), np.sin(self.angle)
+        out = points.astype(np.float64)
+        out[..., :2] = self.scale * out[..., :2] @ np.array([[cos, sin], [-sin, cos]]) + self.offset
+        return out.astype(np.float32)
+
+
+def fitted(points: np.ndarray, target: np.ndarray, *, level: bool = False, reference: int = 0) -> Alignment:
+    """The paper's rule: the nose of frame ``reference`` comes to lie on the target's, the skeleton takes on its length.
+
+    The length is the sum over the edges of `LIMBS` that both show, without those to eyes and ears, each edge's median over the
+    clip, so that the figure does not breathe; where there are none, the distance from the eyes to the mouth.
+
+    Args:
+        points: (frames, 128, 3), the driver's.
+        target: (128, 3), the portrait's.
+        level: turn by the angle between the two necks too.
+
+    Raises:
+        PortraitError: nothing that both show.
+    """
+    scale = _length_ratio(points, target)
+    angle = 0.0
+    if level:
+        (ax, ay), (bx, by) = (frame[NOSE, :2].astype(np.float64) - frame[NECK, :2] for frame in (points[reference], target))
+        angle = float(np.arctan2(ax * by - ay * bx, ax * bx + ay * by))
+    nose = Alignment(scale, (0.0, 0.0), angle).apply(points[reference, NOSE])
+    return Alignment(scale, (float(target[NOSE, 0] - nose[0]), float(target[NOSE, 1] - nose[1])), angle)
+
+
+def steadied(points: np.ndarray, config: AlignConfig) -> np.ndarray:
+    """Less or more of the head's way and growth since the reference frame, or none of it along a locked axis.
+
+    points (frames, 128, 3) -> the same; each frame is moved and scaled about its nose as a whole.
+    """
+    strength = np.where([config.lock_x, config.lock_y], 0.0, config.strength)
+    growing = 0.0 if config.lock_scale else config.strength
+    if growing == 1 and (strength == 1).all():
+        return points
+    out = points.astype(np.float64)
+    nose = out[:, NOSE, :2].copy()
+    place = nose[config.reference] + strength * (nose - nose[config.reference])
+    size = _sizes(points)
+    growth = (size / size[config.reference]) ** (growing - 1)
+    out[..., :2] = place[:, None] + growth[:, None, None] * (out[..., :2] - nose[:, None])
+    return out.astype(np.float32)
 
 
 def preview(pose: PoseMaps) -> Tensor:
-    """The distinct maps as pictures, (maps, height, width, 3) float32 in 0..1."""
-    maps = pose.maps.float() / 255 if pose.maps.dtype == torch.uint8 else pose.maps.float()
-    return maps.permute(0, 2, 3, 1).contiguous()
+    """The maps as pictures, (frames, or 1 where all are alike, height, width, 3) float32 in 0..1."""
+    frames = range(len(pose)) if pose.skeletons is not None or len(pose.maps) > 1 else range(1)
+    maps, rows = distinct_maps(pose, frames)
+    return maps[rows].permute(0, 2, 3, 1).contiguous()
+
+
+def _of_clip(name: str, track: FaceTrack, keypoints: PoseKeypoints | None, *, frames: int) -> PoseKeypoints:
+    if keypoints is None:
+        own = from_track(track)
+        return PoseKeypoints(own.points[:frames], np.ones(frames, bool), own.size, own.source)  # the track has filled its gaps itself
+    height, width = track.portrait.shape[:2]
+    if len(keypoints) != frames:
+        raise OptionError(f"The {name} keypoints have {len(keypoints)} frames, its face track {frames}. Take both from the same frames.")
+    if keypoints.size == (width, height):
+        return keypoints
+    across, down = width / keypoints.size[0], height / keypoints.size[1]
+    if abs(across / down - 1) > 0.02:
+        raise OptionError(
+            f"The {name} keypoints were made on {keypoints.size[0]}x{keypoints.size[1]} pixels, its face track on {width}x{height}: "
+            "of another shape. Take both from the same picture."
+        )
+    points = keypoints.points * np.array([across, down, 1], np.float32)
+    return PoseKeypoints(points, keypoints.found, (width, height), keypoints.source)
+
+
+def _length_ratio(points: np.ndarray, target: np.ndarray) -> float:
+    ours, theirs = 0.0, 0.0
+    for edge in _EDGES:
+        length, median = _lengths(target[None], edge)[0], _median(_lengths(points, edge))
+        if np.isfinite(length) and np.isfinite(median):
+            ours, theirs = ours + length, theirs + median
+    if not theirs:
+        ours, theirs = float(_face_length(target[None])[0]), _median(_face_length(points))
+    if not (np.isfinite(ours) and np.isfinite(theirs) and ours > 0 and theirs > 0):
+        raise PortraitError(
+            "The portrait's and the driver's skeleton have no edge in common to compare their lengths by. "
+            "Set the pose mode to identity (same framing) or released (black)."
+        )
+    return float(ours / theirs)
+
+
+def _lengths(points: np.ndarray, edge: tuple[int, int]) -> np.ndarray:
+    """(frames,), NaN where an end is missing."""
+    first, second = points[:, edge[0]], points[:, edge[1]]
+    shown = np.minimum(first[:, 2], second[:, 2]) >= VISIBLE
+    return np.where(shown, np.linalg.norm(first[:, :2].astype(np.float64) - second[:, :2], axis=-1), np.nan)
+
+
+def _face_length(points: np.ndarray) -> np.ndarray:
+    """(frames,) from between the eyes to the middle of the mouth, NaN where the face is missing."""
+    face = points[:, FACE].astype(np.float64)
+    between = face[:, 36:48, :2].mean(1) - face[:, 48:68, :2].mean(1)
+    return np.where(face[:, 36:68, 2].min(1) >= VISIBLE, np.linalg.norm(between, axis=-1), np.nan)
+
+
+def _median(lengths: np.ndarray) -> float:
+    return float(np.nanmedian(lengths)) if np.isfinite(lengths).any() else float("nan")
+
+
+def _sizes(points: np.ndarray) -> np.ndarray:
+    """(frames,) size of the figure by the same lengths as the alignment; a frame without them has the clip's median."""
+    lengths = np.array([_lengths(points, edge) for edge in _EDGES])  # (edges, frames)
+    kept = np.isfinite(lengths).all(axis=1)  # an edge that comes and goes would make the figure jump
+    sizes = lengths[kept].sum(0) if kept.any() else _face_length(points)
+    return np.where(np.isfinite(sizes) & (sizes > 0), sizes, _median(sizes) if np.isfinite(sizes).any() else 1.0)

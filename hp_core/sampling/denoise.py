@@ -10,6 +10,7 @@ from torch import Tensor
 
 from hp_core.config import SamplingConfig
 from hp_core.errors import OptionError, PortraitError
+from hp_core.pose.draw import distinct_maps
 from hp_core.pose.guider import PoseGuider
 from hp_core.sampling.guidance import branch_weights, scale_ramp
 from hp_core.sampling.schedule import Schedule, euler_step, scale_input
@@ -167,7 +168,7 @@ def branch_velocities(
 
 def pose_features(guider: PoseGuider, pose: PoseMaps, window: list[int], device: torch.device | str) -> Tensor:
     """Pose guider's output for a window, (1, window, channels, height / 8, width / 8); frames that share a map share its cost."""
-    maps, rows = pose.unique(window)
+    maps, rows = distinct_maps(pose, window)
     weight = guider.conv_in.weight
     return guider(maps.to(device, weight.dtype))[rows.to(device)][None]
 

@@ -12,11 +12,11 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from hp_core.appearance.encode import vit_normalise
-from hp_core.config import PortraitConfig
+from hp_core.config import PortraitConfig, PoseStyle
 from hp_core.motion.encode import motion_tokens
 from hp_core.motion.intensity import EXPRESSION_RANGE, HEAD_RANGE, chunk_intensity, quantise
 from hp_core.pose.align import black_pose
-from hp_core.pose.draw import LIMBS, draw_body
+from hp_core.pose.draw import LIMBS, NECK_TO_NOSE, draw_skeleton
 from hp_core.sampling.denoise import denoise, start_noise
 from hp_core.sampling.schedule import make_schedule
 from hp_core.training.augment import to_batch
@@ -67,7 +67,7 @@ class AnimationLoss(nn.Module):
     ) -> dict[str, Tensor]:
         """latents, noise (b, f, z, h, w), the former unscaled; sigma (b,); reference (b, z, h, w), unscaled; vit (b, 3, s, s)
         normalised; id_embedding (b, 512); feature (b, f, E); rotation, translation (b, f, 3); levels (b,) long; keep_* (b,) 0 or 1;
-        poses (n, 3, S, S) in 0..1, the first one black; pose_row (b * f,) long into them; weight (b, f, 1, h, w)."""
+        poses (n, 3, S, S) in 0..1, the first one black; pose_row (b * f,) long into them; weight (b, f, z, h, w)."""
         batch, frames = latents.shape[:2]
         x0 = latents * self.scaling
         condition = reference * keep_appearance[:, None, None, None]
@@ -120,6 +120,7 @@ class AnimationTask:
         self.vae: Any = modules["vae"]
         self.loss = AnimationLoss(modules, config, model)
         self.model: nn.Module = self.loss
+        self.channel_weight = channel_weights(store, config.variance_power)
         choose_trainable(self.loss, config)
 
     def batch(self, step: int, rows: range) -> dict[str, Tensor]:
@@ -171,7 +172,7 @@ class AnimationTask:
             "translation": item["translation"][:, variant],
             "expression_level": torch.tensor(expression_level),
             "head_level": torch.tensor(head_level),
-            "weight": weight / weight.mean(),
+            "weight": weight / weight.mean() * self.channel_weight,
             "pose": self._pose(index, frames, rng),
         }
 
@@ -192,7 +193,10 @@ class AnimationTask:
         if "keypoints" not in item:
             return [None] * len(frames)
         kept = rng.random(len(LIMBS)) >= self.config.drop_edges
-        return [draw_body(points, self.portrait.face.image_size, kept=kept) for points in item["keypoints"].numpy()]
+        if rng.random() < self.config.head_only:
+            kept &= [limb == NECK_TO_NOSE for limb in LIMBS]
+        whole = PoseStyle(eyes=True)
+        return [draw_skeleton(points, self.portrait.face.image_size, whole, kept=kept) for points in item["keypoints"].numpy()]
 
     @torch.no_grad()
     def validate(self, step: int, folder: Path) -> dict[str, float]:
@@ -267,6 +271,14 @@ def choose_trainable(loss: AnimationLoss, config: AnimationTraining) -> None:
         for name, parameter in loss.unet.named_parameters():  # type: ignore[union-attr]
             parameter.requires_grad_("temporal" not in name and "time_mixer" not in name and "time_pos_embed" not in name)
     set_spatial_only(loss.unet, config.spatial_only)  # type: ignore[arg-type]
+
+
+def channel_weights(store: Store, power: float, *, clips: int = 64) -> Tensor:
+    """(z, 1, 1), mean 1: variance of the latent channels over ``clips`` clips of ``store`` to ``power``."""
+    rows = np.linspace(0, len(store) - 1, min(clips, len(store))).astype(int)
+    latents = torch.cat([store.read(int(row), ("latents",), slice(None))["latents"].float() for row in rows])  # (n, z, h, w)
+    weight = latents.var(dim=(0, 2, 3)).clamp(min=1e-6) ** power
+    return (weight / weight.mean())[:, None, None]
 
 
 def window_frames(length: int, frames: int, stride: int, rng: np.random.Generator) -> np.ndarray:

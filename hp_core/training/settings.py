@@ -180,15 +180,18 @@ class AnimationTraining:
     drop_all: float = 0.1  # and without appearance, reference and motion: its first branch
     face: float = 1.0  # weight of the loss added inside the face
     features: float = 0.0  # and at the eyes and the mouth
+    # Latent channels count by their variance to this power: 0 alike; 1, for latents of the patches encoder, by the picture's error
+    variance_power: float = 0.0
     pose: float = 1.0  # share of the clips whose skeleton is drawn; the others see black
     drop_edges: float = 0.1  # chance of each edge of a skeleton to be left out (paper 3.5)
+    head_only: float = 0.0  # share of the skeletons that are nose and neck alone, as cross-reenactment without a body has them
     freeze_vit: bool = True  # the DINOv2 blocks; only the small one of the demo is trained
     validation_steps: int = 8
 
     def __post_init__(self) -> None:
         check_range("frames", self.frames, 1)
         check_range("stride", self.stride, 1)
-        for name in ("drop_motion", "drop_all", "pose", "drop_edges"):
+        for name in ("drop_motion", "drop_all", "pose", "drop_edges", "head_only", "variance_power"):
             check_range(name, getattr(self, name), 0, 1)
         if self.drop_motion + self.drop_all > 1:
             raise OptionError(f"drop_motion and drop_all are {self.drop_motion} and {self.drop_all}; together they must not exceed 1.")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from hp_core.config import PortraitConfig
 from hp_core.config_files import read_config
-from hp_core.pose.draw import LIMBS, draw_body
+from hp_core.pose.draw import LIMBS, draw_skeleton
 from hp_core.progress import result
 from hp_core.training.animation import TRAINED, AnimationLoss, AnimationTask, choose_trainable, window_frames
 from hp_core.training.initialise import still_time
@@ -180,14 +180,14 @@ def test_windows_fit_their_clip() -> None:
 def test_skeletons_lose_the_edges_they_are_told_to() -> None:
     points = np.zeros((18, 3), np.float32)
     points[:, :2], points[:, 2] = np.random.default_rng(0).uniform(10, 54, (18, 2)), 1
-    whole = draw_body(points, 64)
-    none = draw_body(points, 64, kept=np.zeros(len(LIMBS), bool))
-    one = draw_body(points, 64, kept=np.arange(len(LIMBS)) == 0)
+    whole = draw_skeleton(points, 64)
+    none = draw_skeleton(points, 64, kept=np.zeros(len(LIMBS), bool))
+    one = draw_skeleton(points, 64, kept=np.arange(len(LIMBS)) == 0)
     assert whole.any()
     assert not none.any()
     assert 0 < (one.any(-1)).sum() < (whole.any(-1)).sum()
     points[:, 2] = 0.1
-    assert not draw_body(points, 64).any(), "points that nobody saw are not drawn"
+    assert not draw_skeleton(points, 64).any(), "points that nobody saw are not drawn"
 
 
 def test_validation_writes_a_video_and_export_every_module(stores: tuple[Store, Store], tmp_path: Path) -> None:

@@ -1,0 +1,209 @@
+"""Keypoints of a person: how the 128 points are ordered, and where they come from besides DWPose (`hp_core.pose.dwpose`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hp_core.errors import OptionError, PortraitError
+from hp_core.values import PoseKeypoints
+
+if TYPE_CHECKING:
+    from hp_core.values import FaceTrack
+
+BODY, FACE, HANDS = slice(0, 18), slice(18, 86), slice(86, 128)
+"""OpenPose's 18 body points, iBUG's 68 face points, 21 points of the left and 21 of the right hand."""
+
+POINTS = 128
+NOSE, NECK = 0, 1
+RIGHT_EYE, LEFT_EYE, RIGHT_EAR, LEFT_EAR = 14, 15, 16, 17  # the person's own right, image left in a frontal picture
+VISIBLE = 0.3
+"""Least confidence of a point that counts (DWPose's rule)."""
+
+_FROM_MEDIAPIPE = [
+    162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389,  # jaw
+    71, 63, 105, 66, 107, 336, 296, 334, 293, 301,  # brows
+    168, 197, 5, 4, 75, 97, 2, 326, 305,  # nose
+    33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380,  # eyes
+    61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181, 78, 82, 13, 312, 308, 317, 14, 87,  # mouth
+]  # fmt: skip
+"""MediaPipe's point nearest to each of iBUG's 68."""
+
+_CROWN, _CHIN, _TEMPLES = 10, 152, (234, 454)
+_NECK_BELOW_EARS = 1.2  # face heights (crown of the mesh to chin) from between the ears down to between the shoulders
+_NECK_BELOW_EYES = 2.9  # the same where only five points are known, in distances from the eyes to the mouth
+_GUESSED = 0.5  # confidence of a point that is reckoned from others
+
+
+def from_track(track: FaceTrack) -> PoseKeypoints:
+    """Keypoints of a face track, in pixels of its source: nose, eyes, ears, the 68 face points, and a neck reckoned from the head.
+
+    A face analyzer sees no shoulders, so there are none. The neck hangs straight below the head, whichever way that tilts. Without
+    dense landmarks there are no face points and no ears.
+    """
+    frames = len(track)
+    height, width = track.portrait.shape[:2]
+    points = np.zeros((frames, POINTS, 3), np.float32)
+    eyes, nose, mouth = track.five_points[:, :2], track.five_points[:, 2], track.five_points[:, 3:].mean(1)
+
+    def put(at: int, where: np.ndarray, confidence: float = 1.0) -> None:
+        points[:, at, :2], points[:, at, 2] = where, confidence
+
+    put(NOSE, nose)
+    put(RIGHT_EYE, eyes[:, 0])
+    put(LEFT_EYE, eyes[:, 1])
+    if track.landmarks is None:
+        middle = eyes.mean(1)
+        down = _NECK_BELOW_EYES * np.linalg.norm(mouth - middle, axis=-1)
+    else:
+        dense = track.landmarks
+        points[:, FACE, :2], points[:, FACE, 2] = dense[:, _FROM_MEDIAPIPE, :2], 1.0
+        middle = dense[:, _TEMPLES, :2].mean(1)
+        for at, temple in zip((RIGHT_EAR, LEFT_EAR), _TEMPLES, strict=True):
+            put(at, dense[:, temple, :2], _GUESSED)
+        # In space, so that a nod does not shorten it.
+        down = _NECK_BELOW_EARS * np.linalg.norm(dense[:, _CHIN] - dense[:, _CROWN], axis=-1)
+    put(NECK, middle + np.stack([np.zeros(frames), down], axis=1), _GUESSED)
+    return PoseKeypoints(points, track.found.copy(), (width, height), f"face track ({track.analyzer})")
+
+
+def from_openpose(frames: Sequence[Any], near: np.ndarray | None = None) -> PoseKeypoints:
+    """Keypoints of ComfyUI's `POSE_KEYPOINT`: for each frame a dictionary with ``people``, ``canvas_width`` and ``canvas_height``.
+
+    Args:
+        frames: as OpenPose and the DWPose blocks write them; coordinates in pixels, or all within 0..1 of the canvas.
+        near: (frames, 2) pixels, the nose of the person meant; None takes the largest in the first frame and follows it.
+
+    Raises:
+        OptionError: no frames, or another number of them than ``near`` has.
+        PortraitError: something that is not of this form.
+    """
+    if not frames:
+        raise OptionError("The pose keypoints hold no frames; connect the keypoints of the whole clip.")
+    if near is not None and len(near) != len(frames):
+        raise OptionError(f"The pose keypoints have {len(frames)} frames, the face track {len(near)}. Take both from the same clip.")
+    people, size = [], (0, 0)
+    for number, frame in enumerate(frames):
+        try:
+            canvas = (int(frame["canvas_width"]), int(frame["canvas_height"]))
+            people.append([_person(person, canvas) for person in frame["people"]])
+        except (KeyError, TypeError, ValueError) as error:
+            raise PortraitError(
+                f"Frame {number} of the pose keypoints is not OpenPose's JSON ({type(error).__name__}: {error}). "
+                "It needs people, canvas_width and canvas_height, and each person pose_keypoints_2d."
+            ) from error
+        if number and canvas != size:
+            raise OptionError(f"Frame {number} of the pose keypoints has a canvas of {canvas}, the first one {size}; all must have one.")
+        size = canvas
+    return followed(people, size, "pose keypoints", near)
+
+
+def to_openpose(keypoints: PoseKeypoints) -> list[dict[str, Any]]:
+    """The same as ComfyUI's `POSE_KEYPOINT`, one person a frame, coordinates in pixels."""
+    width, height = keypoints.size
+
+    def flat(points: np.ndarray) -> list[float]:
+        return [float(value) for value in np.where(points[:, 2:] >= VISIBLE, points, 0).ravel()]
+
+    frames = []
+    for points, found in zip(keypoints.points, keypoints.found, strict=True):
+        hands = points[HANDS]
+        person = {
+            "pose_keypoints_2d": flat(points[BODY]),
+            "face_keypoints_2d": flat(points[FACE]),
+            "hand_left_keypoints_2d": flat(hands[:21]),
+            "hand_right_keypoints_2d": flat(hands[21:]),
+        }
+        frames.append({"people": [person] if found else [], "canvas_width": width, "canvas_height": height})
+    return frames
+
+
+def followed(people: Sequence[Sequence[np.ndarray]], size: tuple[int, int], source: str, near: np.ndarray | None = None) -> PoseKeypoints:
+    """One person through a clip: in each frame the one whose nose is nearest to ``near``, or to where it last was.
+
+    Args:
+        people: for each frame, (128, 3) of everybody seen.
+        size: width and height of the frames, pixels.
+        near: (frames, 2) pixels; None begins with the largest person of the first frame that shows one.
+    """
+    points, found = np.zeros((len(people), POINTS, 3), np.float32), np.zeros(len(people), bool)
+    last: np.ndarray | None = None
+    for number, candidates in enumerate(people):
+        seen = [person for person in candidates if person[NOSE, 2] >= VISIBLE]
+        if not seen:
+            continue
+        target = near[number] if near is not None else last
+        if target is None:
+            chosen = max(seen, key=_extent)
+        else:
+            chosen = min(seen, key=lambda person: float(np.linalg.norm(person[NOSE, :2] - target)))
+        points[number], found[number], last = chosen, True, chosen[NOSE, :2]
+    return PoseKeypoints(points, found, size, source)
+
+
+def filled(keypoints: PoseKeypoints, rule: str) -> PoseKeypoints:
+    """Frames without the person by ``rule``: `hold` repeats the one before, `interpolate` goes over to the next; both hold at the ends.
+
+    Raises:
+        PortraitError: no frame shows the person, or one does not and the rule is `error`.
+    """
+    missing = np.flatnonzero(~keypoints.found)
+    if not len(missing):
+        return keypoints
+    if len(missing) == len(keypoints):
+        raise PortraitError(f"No person in any of {len(keypoints)} frames of the {keypoints.source}. Set the pose mode to released: black.")
+    if rule == "error":
+        raise PortraitError(
+            f"No person in frame {missing[0]} of the {keypoints.source}, {len(missing)} of {len(keypoints)} in all. "
+            'Set on_missing="hold" or "interpolate" to go on.'
+        )
+    known = np.flatnonzero(keypoints.found)
+    after = known[np.searchsorted(known, np.arange(len(keypoints))).clip(max=len(known) - 1)]
+    before = known[(np.searchsorted(known, np.arange(len(keypoints)), side="right") - 1).clip(min=0)]
+    points = keypoints.points.copy()
+    for frame in missing:
+        first, last = keypoints.points[before[frame]], keypoints.points[after[frame]]
+        if rule == "hold" or before[frame] >= frame or after[frame] <= frame:
+            points[frame] = first if before[frame] < frame else last
+            continue
+        share = (frame - before[frame]) / (after[frame] - before[frame])
+        points[frame] = first + (last - first) * share
+        points[frame, :, 2] = np.minimum(first[:, 2], last[:, 2])  # a point that only one of them has is nowhere between
+    return PoseKeypoints(points, keypoints.found, keypoints.size, keypoints.source)
+
+
+def in_square(points: np.ndarray, square: tuple[int, int, int, int], size: tuple[int, int]) -> np.ndarray:
+    """Points (..., 3) of a picture in the pixels of its crop ``square`` = x1, y1, x2, y2 at ``size`` = width, height."""
+    x1, y1, x2, y2 = square
+    out = points.copy()
+    out[..., 0] = (points[..., 0] - x1) * (size[0] / (x2 - x1))
+    out[..., 1] = (points[..., 1] - y1) * (size[1] / (y2 - y1))
+    return out
+
+
+def _person(person: dict[str, Any], canvas: tuple[int, int]) -> np.ndarray:
+    """(128, 3); parts that are absent have a confidence of 0."""
+    parts = [
+        (person["pose_keypoints_2d"], 18),
+        (person.get("face_keypoints_2d"), 68),
+        (person.get("hand_left_keypoints_2d"), 21),
+        (person.get("hand_right_keypoints_2d"), 21),
+    ]
+    points = np.zeros((POINTS, 3), np.float32)
+    start = 0
+    for values, count in parts:
+        if values:
+            given = np.asarray(values, np.float32).reshape(-1, 3)[:count]  # of OpenPose's 70 face points the last two are pupils
+            points[start : start + len(given)] = given
+        start += count
+    points[~np.isfinite(points).all(-1)] = 0
+    if points[:, :2].max() <= 1:  # of the canvas
+        points[:, :2] *= canvas
+    return points
+
+
+def _extent(person: np.ndarray) -> float:
+    shown = person[person[:, 2] >= VISIBLE, :2]
+    return float(np.prod(np.ptp(shown, axis=0)))

@@ -1,0 +1,232 @@
+"""Pose Align: properties of the paper's rule, and what it does about clips that lack something."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hp_core.config import AlignConfig, PoseStyle
+from hp_core.errors import OptionError, PortraitError
+from hp_core.pose.align import Alignment, align_pose, fitted, preview, steadied
+from hp_core.pose.draw import distinct_maps
+from hp_core.pose.keypoints import BODY, NECK, NOSE, POINTS
+from hp_core.progress import Notice, result
+from hp_core.values import FaceTrack, PoseKeypoints
+
+PAPER = AlignConfig(mode="paper")
+shifts = st.floats(-500, 500)
+scales = st.floats(0.05, 20)
+angles = st.floats(-3, 3)
+seeds = st.integers(0, 10**6)
+
+
+def people(seed: int, frames: int = 1, *, shoulders: bool = True) -> np.ndarray:
+    """(frames, 128, 3): somebody who sways, with a head and, if asked for, shoulders."""
+    rng = np.random.default_rng(seed)
+    points = np.zeros((frames, POINTS, 3), np.float32)
+    still = rng.uniform(-40, 40, (POINTS, 2))
+    still[NOSE], still[NECK], still[2], still[5] = (0, 0), (0, 60), (-70, 70), (70, 72)
+    way = np.cumsum(rng.normal(0, 4, (frames, 1, 2)), axis=0)
+    points[..., :2] = 200 + still + way + rng.normal(0, 0.5, (frames, POINTS, 2))
+    points[..., 2] = 1
+    if not shoulders:
+        points[:, 2:14, 2] = 0
+    return points
+
+
+def moved(points: np.ndarray, scale: float, x: float, y: float, angle: float = 0.0) -> np.ndarray:
+    return Alignment(scale, (x, y), angle).apply(points)
+
+
+def keypoints(points: np.ndarray, size: tuple[int, int] = (400, 400), found: np.ndarray | None = None) -> PoseKeypoints:
+    return PoseKeypoints(points, np.ones(len(points), bool) if found is None else found, size, "test")
+
+
+def track(frames: int, size: tuple[int, int] = (400, 400), square: tuple[int, int, int, int] | None = None) -> FaceTrack:
+    width, height = size
+    five = np.tile(np.array([[180, 180], [220, 180], [200, 200], [185, 225], [215, 225]], np.float32), (frames, 1, 1))
+    return FaceTrack(
+        head_crops=np.zeros((frames, 8, 8, 3), np.uint8),
+        motion_crops=np.zeros((frames, 8, 8, 3), np.uint8),
+        boxes=np.tile(np.array([160, 150, 240, 250], np.float32), (frames, 1)),
+        five_points=five,
+        landmarks=None,
+        found=np.ones(frames, bool),
+        on_missing="hold",
+        square=square or (0, 0, width, height),
+        portrait=np.zeros((height, width, 3), np.uint8),
+        portrait_crop=np.zeros((128, 128, 3), np.uint8),
+        crop_points=five[0],
+        crop_points_found=True,
+        fps=Fraction(25),
+        analyzer="test",
+    )
+
+
+@settings(deadline=None, max_examples=50)
+@given(seeds)
+def test_a_portrait_on_itself_stays_where_it_is(seed):
+    person = people(seed)
+    fit = fitted(person, person[0])
+    assert fit.scale == pytest.approx(1, abs=1e-6)
+    np.testing.assert_allclose(fit.apply(person), person, atol=1e-3)
+
+
+@settings(deadline=None, max_examples=50)
+@given(seeds, scales, shifts, shifts)
+def test_alignment_undoes_a_scale_and_a_shift_of_the_driver(seed, scale, x, y):
+    driver, portrait = people(seed, 5), people(seed + 1)[0]
+    plain = fitted(driver, portrait).apply(driver)
+    other = moved(driver, scale, x, y)
+    np.testing.assert_allclose(fitted(other, portrait).apply(other), plain, atol=0.05)
+
+
+@settings(deadline=None, max_examples=50)
+@given(seeds, scales, shifts, shifts, angles)
+def test_a_levelled_alignment_undoes_any_similarity_of_the_driver(seed, scale, x, y, angle):
+    driver, portrait = people(seed, 5), people(seed + 1)[0]
+    plain = fitted(driver, portrait, level=True).apply(driver)
+    other = moved(driver, scale, x, y, angle)
+    np.testing.assert_allclose(fitted(other, portrait, level=True).apply(other), plain, atol=0.05)
+
+
+@settings(deadline=None, max_examples=50)
+@given(seeds, st.floats(-2, 2), st.booleans(), st.booleans(), st.booleans())
+def test_no_point_leaves_its_relation_to_its_neighbours(seed, strength, lock_x, lock_y, lock_scale):
+    driver, portrait = people(seed, 6), people(seed + 1)[0]
+    config = AlignConfig(mode="paper", strength=strength, lock_x=lock_x, lock_y=lock_y, lock_scale=lock_scale)
+    out = steadied(fitted(driver, portrait).apply(driver), config)
+
+    def shape(points: np.ndarray) -> np.ndarray:
+        """Every point about the nose, in lengths of the whole figure."""
+        about = points[:, :, :2] - points[:, NOSE : NOSE + 1, :2]
+        return about / np.linalg.norm(about, axis=(1, 2), keepdims=True)
+
+    np.testing.assert_allclose(shape(out), shape(driver), atol=1e-4)
+    assert np.array_equal(out[..., 2], driver[..., 2])
+
+
+def test_the_figure_does_not_breathe():
+    driver, portrait = people(3, 40), people(4)[0]
+    out = fitted(driver, portrait).apply(driver)
+    ratio = np.linalg.norm(out[:, NECK, :2] - out[:, NOSE, :2], axis=-1) / np.linalg.norm(driver[:, NECK, :2] - driver[:, NOSE, :2], axis=-1)
+    assert np.ptp(ratio) < 1e-4
+
+
+def test_strength_and_locks_act_on_the_way_of_the_nose():
+    driver = people(5, 10)
+    nose = driver[:, NOSE, :2]
+    assert np.array_equal(steadied(driver, PAPER), driver), "strength 1 changes nothing to the last bit"
+    np.testing.assert_allclose(steadied(driver, replace(PAPER, strength=0.0))[:, NOSE, :2], np.tile(nose[:1], (10, 1)), atol=1e-3)
+    back = steadied(driver, replace(PAPER, strength=-1.0))[:, NOSE, :2]
+    np.testing.assert_allclose(back - nose[0], nose[0] - nose, atol=1e-3)
+    locked = steadied(driver, replace(PAPER, lock_x=True))[:, NOSE, :2]
+    assert np.ptp(locked[:, 0]) < 1e-3
+    np.testing.assert_allclose(locked[:, 1], nose[:, 1], atol=1e-3)
+    later = steadied(driver, replace(PAPER, strength=0.0, reference=4))[:, NOSE, :2]
+    np.testing.assert_allclose(later, np.tile(nose[4:5], (10, 1)), atol=1e-3)
+    grown = driver * np.array([1, 1, 1], np.float32)
+    grown[5:, :, :2] = nose[5:, None] + 1.5 * (grown[5:, :, :2] - nose[5:, None])
+    steady = steadied(grown, replace(PAPER, lock_scale=True))
+    lengths = np.linalg.norm(steady[:, 2, :2] - steady[:, 5, :2], axis=-1)
+    assert np.ptp(lengths) < 0.03 * lengths.mean()
+
+
+def test_released_is_black_and_keeps_one_map():
+    pose = result(align_pose(track(7), track(1)))
+    assert (pose.mode, len(pose), len(pose.maps)) == ("black", 7, 1)
+    assert not preview(pose).any()
+    assert len(preview(pose)) == 1
+
+
+def test_paper_mode_lays_the_noses_on_each_other_in_the_crop():
+    driver = moved(people(7, 4), 0.5, 30, 10)
+    portrait = people(8)
+    square = (100, 100, 300, 300)
+    pose = result(align_pose(
+        track(4), track(1, square=square), PAPER, driving_keypoints=keypoints(driver), portrait_keypoints=keypoints(portrait)
+    ))  # fmt: skip
+    expected = (portrait[0, NOSE, :2] - 100) * 128 / 200
+    np.testing.assert_allclose(pose.skeletons[0, NOSE, :2], expected, atol=1e-3)
+    assert pose.scale == pytest.approx(2 * 128 / 200, rel=0.05)
+    maps, rows = distinct_maps(pose, [0, 2, 2])
+    assert tuple(maps.shape) == (2, 3, 128, 128)
+    assert rows.tolist() == [0, 1, 1]
+    assert 0 < float(maps.max()) <= 1
+
+
+def test_identity_mode_takes_the_drivers_place_in_its_own_square():
+    driver = people(9, 3)
+    pose = result(align_pose(
+        track(3, square=(100, 100, 356, 356)), track(1), AlignConfig(mode="identity"),
+        driving_keypoints=keypoints(driver), portrait_keypoints=keypoints(people(1)),
+    ))  # fmt: skip
+    np.testing.assert_allclose(pose.skeletons[..., :2], (driver[..., :2] - 100) / 2, atol=1e-3)
+
+
+def test_tracks_alone_are_enough():
+    pose = result(align_pose(track(3), track(1), AlignConfig(mode="paper", style=PoseStyle(face=True))))
+    assert float(distinct_maps(pose, range(3))[0].max()) > 0
+
+
+def test_frames_without_keypoints_are_filled_and_reported():
+    points, found = people(2, 5), np.array([True, False, False, True, False])
+    points[~found] = 0
+    events = []
+    stage = align_pose(
+        track(5), track(1), PAPER, driving_keypoints=keypoints(points, found=found), portrait_keypoints=keypoints(people(2))
+    )
+    while True:
+        try:
+            events.append(next(stage))
+        except StopIteration as end:
+            pose = end.value
+            break
+    assert [str(event.text)[:16] for event in events if isinstance(event, Notice)] == ["3 of 5 frames of"]
+    nose = pose.skeletons[:, NOSE, :2]
+    np.testing.assert_allclose(nose[1], nose[0] + (nose[3] - nose[0]) / 3, atol=1e-2)
+    np.testing.assert_allclose(nose[4], nose[3], atol=1e-3)
+    held = result(align_pose(
+        track(5), track(1), replace(PAPER, on_missing="hold"),
+        driving_keypoints=keypoints(points, found=found), portrait_keypoints=keypoints(people(2)),
+    ))  # fmt: skip
+    np.testing.assert_allclose(held.skeletons[2, NOSE], held.skeletons[0, NOSE], atol=1e-3)
+    with pytest.raises(PortraitError, match="No person in frame 1 .*3 of 5"):
+        result(align_pose(track(5), track(1), replace(PAPER, on_missing="error"), driving_keypoints=keypoints(points, found=found)))
+    with pytest.raises(PortraitError, match="No person in any of 5 frames"):
+        result(align_pose(track(5), track(1), PAPER, driving_keypoints=keypoints(points, found=np.zeros(5, bool))))
+
+
+def test_a_portrait_without_shoulders_is_measured_by_its_head():
+    whole, head = people(2, 3), people(2, shoulders=False)
+    assert fitted(whole, head[0]).scale == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("scale", [0.01, 100.0])
+def test_a_driver_far_smaller_or_larger_than_the_portrait(scale):
+    driver, portrait = moved(people(1, 4), scale, 0, 0), people(1)[0]
+    assert fitted(driver, portrait).scale == pytest.approx(1 / scale, rel=0.05)
+
+
+def test_nothing_in_common_is_refused():
+    nose_alone = people(1, 2)
+    nose_alone[:, 1:, 2] = 0
+    with pytest.raises(PortraitError, match="no edge in common.*identity"):
+        fitted(nose_alone, people(1)[0])
+
+
+def test_keypoints_of_another_clip_are_refused():
+    with pytest.raises(OptionError, match="driving keypoints have 4 frames, its face track 5"):
+        result(align_pose(track(5), track(1), PAPER, driving_keypoints=keypoints(people(1, 4))))
+    with pytest.raises(OptionError, match="another shape"):
+        result(align_pose(track(5), track(1), PAPER, driving_keypoints=keypoints(people(1, 5), size=(400, 300))))
+    with pytest.raises(OptionError, match="reference is frame 5; the clip has 5 frames"):
+        result(align_pose(track(5), track(1), replace(PAPER, reference=5)))
+    half = result(align_pose(track(2), track(1), PAPER, driving_keypoints=keypoints(people(1, 2) * np.float32(0.5), size=(200, 200))))
+    whole = result(align_pose(track(2), track(1), PAPER, driving_keypoints=keypoints(people(1, 2))))
+    np.testing.assert_allclose(half.skeletons[:, BODY, :2], whole.skeletons[:, BODY, :2], atol=1e-2)

@@ -1,0 +1,136 @@
+"""Keypoints from face tracks and from ComfyUI's POSE_KEYPOINT."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hp_core.config import FaceConfig, PoseStyle
+from hp_core.errors import OptionError, PortraitError
+from hp_core.face.analyzer import create_analyzer
+from hp_core.face.track import track_faces
+from hp_core.image import load_image
+from hp_core.pose.draw import LIMBS, draw_skeleton
+from hp_core.pose.keypoints import FACE, LEFT_EYE, NECK, NOSE, RIGHT_EYE, from_openpose, from_track, to_openpose
+from hp_core.progress import result
+from hp_core.values import PoseKeypoints
+
+
+def person(x: float, y: float, scale: float = 1.0) -> dict[str, list[float]]:
+    body = np.zeros((18, 3))
+    body[:, :2] = np.array([x, y]) + scale * np.random.default_rng(0).uniform(-30, 30, (18, 2))
+    body[NOSE, :2], body[:, 2] = (x, y), 1
+    return {"pose_keypoints_2d": body.ravel().tolist()}
+
+
+def frame(*everybody: dict[str, list[float]], width: int = 400, height: int = 300) -> dict[str, object]:
+    return {"people": list(everybody), "canvas_width": width, "canvas_height": height}
+
+
+def test_a_face_track_gives_nose_eyes_face_and_a_neck_below(portrait_image):
+    picture = load_image(portrait_image)
+    track = result(track_faces([picture], create_analyzer(), FaceConfig(), total=1))
+    points = from_track(track).points[0]
+    np.testing.assert_allclose(points[NOSE, :2], track.five_points[0, 2])
+    np.testing.assert_allclose(points[[RIGHT_EYE, LEFT_EYE], :2], track.five_points[0, :2])
+    face = points[FACE, :2]
+    dense = track.landmarks[0]
+    assert abs(face[8, 1] - dense[152, 1]) < 3, "the ninth of iBUG's points is the chin"
+    for eye, iris in ((face[36:42], dense[468]), (face[42:48], dense[473])):
+        assert (eye.min(0) < iris[:2]).all()
+        assert (iris[:2] < eye.max(0)).all()
+    assert points[NECK, 1] > dense[152, 1], "the neck lies below the chin"
+    assert abs(points[NECK, 0] - points[NOSE, 0]) < 0.2 * np.ptp(face[:, 0])
+    assert (points[2:14, 2] == 0).all(), "a face analyzer sees no shoulders"
+
+
+def test_openpose_json_survives_there_and_back():
+    points = np.random.default_rng(0).uniform(2, 200, (3, 128, 3)).astype(np.float32)
+    points[..., 2] = 0.9
+    known = PoseKeypoints(points, np.array([True, False, True]), (400, 300), "test")
+    back = from_openpose(to_openpose(known))
+    assert back.size == (400, 300)
+    assert back.found.tolist() == [True, False, True]
+    np.testing.assert_allclose(back.points[[0, 2]], points[[0, 2]], rtol=1e-5)
+
+
+def test_coordinates_within_the_canvas_may_be_shares_of_it():
+    shares = person(0.5, 0.25, scale=0.001)
+    points = from_openpose([frame(shares)]).points[0]
+    np.testing.assert_allclose(points[NOSE, :2], [200, 75], atol=1e-3)
+
+
+def test_the_person_meant_is_followed_through_a_crossing():
+    clip = [frame(person(100 + 40 * i, 100), person(260 - 40 * i, 110, 2.0)) for i in range(5)]
+    meant = np.array([[100 + 40 * i, 100] for i in range(5)], np.float32)
+    np.testing.assert_allclose(from_openpose(clip, meant).points[:, NOSE, 0], meant[:, 0])
+    assert from_openpose(clip[:1]).points[0, NOSE, 0] == 260, "the largest, where nobody is named"
+
+
+def test_what_is_not_openpose_json_is_refused():
+    with pytest.raises(OptionError, match="hold no frames"):
+        from_openpose([])
+    with pytest.raises(PortraitError, match=r"Frame 1 .*canvas_width"):
+        from_openpose([frame(person(1, 1)), {"people": []}])
+    with pytest.raises(OptionError, match="canvas of"):
+        from_openpose([frame(person(1, 1)), frame(person(1, 1), width=500)])
+    with pytest.raises(OptionError, match="2 frames, the face track 3"):
+        from_openpose([frame(), frame()], np.zeros((3, 2), np.float32))
+
+
+def body() -> np.ndarray:
+    points = np.zeros((128, 3), np.float32)
+    points[:, :2] = np.random.default_rng(1).uniform(60, 450, (128, 2))
+    points[:, 2] = 1
+    return points
+
+
+@pytest.mark.parametrize("part", ["body", "face", "hands"])
+def test_parts_are_drawn_each_on_its_own(part):
+    nothing = PoseStyle(body=False)
+    alone = draw_skeleton(body(), 512, PoseStyle(**{"body": False, part: True}))
+    assert not draw_skeleton(body(), 512, nothing).any()
+    assert alone.any()
+    if part == "face":
+        assert set(np.unique(alone)) == {0, 255}
+
+
+def test_eyes_and_ears_are_left_out_unless_asked_for():
+    points = body()
+    with_eyes, without = draw_skeleton(points, 512, PoseStyle(eyes=True)), draw_skeleton(points, 512, PoseStyle())
+    at = points[RIGHT_EYE, :2].round().astype(int)
+    assert with_eyes[at[1], at[0]].any()
+    assert (with_eyes.any(-1)).sum() > (without.any(-1)).sum()
+
+
+def test_controlnets_limbs_are_dim_and_its_joints_are_not():
+    points = np.zeros((128, 3), np.float32)
+    points[1], points[2] = (100, 256, 1), (400, 256, 1)
+    picture = draw_skeleton(points, 512)
+    assert picture[256, 250].tolist() == [153, 0, 0], "the first limb is red at 0.6"
+    assert picture[256, 100].tolist() == [255, 85, 0], "the neck's joint is the second colour of eighteen"
+    assert picture[252, 250].any() and picture[260, 250].any() and not picture[250, 250].any(), "four pixels on either side"
+
+
+def test_mimicmotions_colours_follow_confidence_with_red_and_blue_exchanged():
+    points = np.zeros((128, 3), np.float32)
+    points[1], points[2] = (100, 256, 1), (400, 256, 0.5)
+    picture = draw_skeleton(points, 512, PoseStyle("mimicmotion"))
+    red, green, blue = picture[255:258, 250].max(0).tolist()
+    assert red == green == 0
+    assert 20 < blue < 153 * 0.5 + 10
+    assert np.flatnonzero(picture[:, 250].any(-1)).size <= 4, "strokes of four pixels at 2160 are thin at 512"
+
+
+def test_points_left_of_and_above_the_picture_are_skipped():
+    points = body()
+    points[NOSE, :2] = (-5, 100)
+    bare = points.copy()
+    bare[NOSE, 2] = 0
+    assert np.array_equal(draw_skeleton(points, 512), draw_skeleton(bare, 512))
+
+
+def test_style_reads_back_what_it_says():
+    for style in (PoseStyle(), PoseStyle("mimicmotion", body=False, face=True, hands=True, eyes=True)):
+        assert PoseStyle.parse(str(style)) == style
+    assert len(LIMBS) == 17
