@@ -72,3 +72,16 @@ def to_float(frames: np.ndarray) -> Tensor:
     import torch
 
     return torch.tensor(frames, dtype=torch.float32) / 255
+
+
+def check_picture(image: np.ndarray) -> None:
+    """Check that ``image`` is (height, width, 3) uint8 with at least one pixel.
+
+    Raises:
+        ImageError: it is not; the message names the shape and type got and wanted.
+    """
+    import numpy as np
+
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise ImageError(f"The picture is {got}, it must be RGB uint8 of shape (height, width, 3). Convert it first.")

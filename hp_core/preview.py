@@ -46,14 +46,14 @@ def _fitted(picture: np.ndarray, side: int) -> Image.Image:
 
 
 def _face(track: FaceTrack, frame: int, side: int) -> Image.Image:
-    picture = _fitted(track.head_crops[frame], side)
+    picture, square = _fitted(track.head_crops[frame], side), track.square_of(frame)
     draw = ImageDraw.Draw(picture)
-    box = map_points(track.boxes[frame].reshape(2, 2), track.square, side)  # (2, 2): corners
+    box = map_points(track.boxes[frame].reshape(2, 2), square, side)  # (2, 2): corners
     draw.rectangle((*box[0].tolist(), *box[1].tolist()), outline=_FOUND if track.found[frame] else _FILLED, width=2)
     if track.landmarks is not None:
-        for x, y in map_points(track.landmarks[frame, :, :2], track.square, side).tolist():
+        for x, y in map_points(track.landmarks[frame, :, :2], square, side).tolist():
             draw.point((x, y), fill=_FOUND)
-    for x, y in map_points(track.five_points[frame], track.square, side).tolist():
+    for x, y in map_points(track.five_points[frame], square, side).tolist():
         draw.ellipse((x - 2, y - 2, x + 2, y + 2), fill=_POINT)
     return picture
 

@@ -62,6 +62,8 @@ class _Savable:
                 content: dict[str, Any] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
             content |= json.loads(metadata["fields"])
             for f in fields(cls):  # type: ignore[arg-type]
+                if f.name not in content:
+                    continue  # of an earlier version; a field without a default is missed below
                 if "np.ndarray" in str(f.type) and content[f.name] is not None:
                     content[f.name] = content[f.name].numpy()
                 elif "Fraction" in str(f.type):
@@ -87,13 +89,14 @@ class FaceTrack(_Savable):
         landmarks: (frames, 478, 3) float32, or None where the analyzer gives none.
         found: (frames,) bool; False marks a frame filled in by the rule ``on_missing``.
         on_missing: `error`, `hold` or `interpolate`: what was done about frames without the face.
-        square: x1, y1, x2, y2 of the square crop, computed on the first frame and kept.
+        square: x1, y1, x2, y2 of the first frame's square crop; it serves every frame unless there are ``squares``.
         portrait: (height, width, 3) uint8, the untouched first frame.
         portrait_crop: (S, S, 3) uint8, its square crop at the size of the result.
         crop_points: (5, 2) float32, the five points in ``portrait_crop``.
         crop_points_found: False where detection failed on the crop and the points of the whole picture stand in.
         fps: frame rate of the source.
         analyzer: name of the face analyzer.
+        squares: (frames, 4) int32, the square crop of each frame where it follows the face, or None.
     """
 
     head_crops: np.ndarray
@@ -110,9 +113,17 @@ class FaceTrack(_Savable):
     crop_points_found: bool
     fps: Fraction
     analyzer: str
+    squares: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.boxes)
+
+    def square_of(self, frame: int) -> tuple[int, int, int, int]:
+        """x1, y1, x2, y2 of the square crop of one frame."""
+        if self.squares is None:
+            return self.square
+        x1, y1, x2, y2 = (int(side) for side in self.squares[frame])
+        return x1, y1, x2, y2
 
 
 @dataclass(frozen=True)

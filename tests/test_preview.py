@@ -13,7 +13,7 @@ from hp_core.compose import paste_clip, square_mask
 from hp_core.errors import OptionError
 from hp_core.image import each_from_float, from_float, to_float
 from hp_core.motion.plot import plot_intensity
-from hp_core.pose.align import align_pose, preview
+from hp_core.pose.align import align_pose, black_pose, preview
 from hp_core.preview import preview_frames
 from hp_core.progress import result
 from hp_core.vae import WARM_UP, decode_latent
@@ -47,7 +47,7 @@ INTENSITY = Intensity(np.array([0.01, 0.2]), np.array([0.1, 0.4]), np.array([10,
 
 def test_a_preview_has_every_part_and_marks_what_was_filled_in() -> None:
     clip = track()
-    pose = align_pose(clip, clip)
+    pose = result(align_pose(clip, clip))
     plain = list(preview_frames(clip, side=64))
     whole = list(preview_frames(clip, INTENSITY, pose, side=64))
     assert [frame.shape for frame in plain] == [(104, 128, 3)] * 5
@@ -57,9 +57,25 @@ def test_a_preview_has_every_part_and_marks_what_was_filled_in() -> None:
     assert whole[0][64:].any(), "words"
 
 
+def test_box_and_points_are_drawn_in_the_frames_own_square() -> None:
+    clip = track(3)
+    shift = np.array([20, 10], np.float32)
+    moved = replace(
+        clip,
+        boxes=clip.boxes + np.array([0, 1, 2])[:, None] * np.tile(shift, 2),
+        five_points=clip.five_points + np.array([0, 1, 2])[:, None, None] * shift,
+        head_crops=clip.head_crops[[0, 0, 0]],
+        motion_crops=clip.motion_crops[[0, 0, 0]],
+        found=np.array([True] * 3),
+        squares=np.array(clip.square, np.int32) + np.array([0, 1, 2])[:, None] * np.tile(shift, 2).astype(np.int32),
+    )
+    first, *others = (frame[:64] for frame in preview_frames(moved, side=64))
+    assert all(np.array_equal(first, frame) for frame in others)
+
+
 def test_a_pose_of_another_clip_is_refused() -> None:
     with pytest.raises(OptionError, match="5 frames, the face track 4"):
-        next(preview_frames(track(4), pose=align_pose(track(5), track(1))))
+        next(preview_frames(track(4), pose=black_pose(5, (128, 128))))
 
 
 def test_intensity_curves_rise_with_what_they_show() -> None:
@@ -80,12 +96,10 @@ def test_floats_and_bytes() -> None:
 
 
 def test_a_pose_map_has_the_size_of_the_portrait_crop() -> None:
-    pose = align_pose(track(7), track(1))
+    pose = result(align_pose(track(7), track(1)))
     assert len(pose) == 7
     assert preview(pose).shape == (1, 128, 128, 3)
     assert not preview(pose).any()
-    with pytest.raises(OptionError, match="mode is 'paper'"):
-        align_pose(track(7), track(1), mode="paper")
 
 
 def test_pasting_changes_the_square_alone() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -26,25 +27,29 @@ def picture(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 255, (*shape, 3), np.uint8)
 
 
+TRACK = FaceTrack(
+    head_crops=picture(2, 8, 8),
+    motion_crops=picture(2, 8, 8),
+    boxes=np.ones((2, 4), np.float32),
+    five_points=np.ones((2, 5, 2), np.float32),
+    landmarks=None,
+    found=np.array([True, False]),
+    on_missing="hold",
+    square=(1, 2, 3, 4),
+    portrait=picture(9, 7),
+    portrait_crop=picture(8, 8),
+    crop_points=np.zeros((5, 2), np.float32),
+    crop_points_found=False,
+    fps=Fraction(30000, 1001),
+    analyzer="mediapipe",
+)
+INTENSITY = Intensity(np.array([0.1]), np.array([0.2]), np.array([3]), np.array([4]), 25, "paper")
+MOTION = MotionTokens(torch.rand(3, 4, 5), torch.rand(3, 3), torch.rand(3, 3), Fraction(25), "released")
 VALUES = [
-    FaceTrack(
-        head_crops=picture(2, 8, 8),
-        motion_crops=picture(2, 8, 8),
-        boxes=np.ones((2, 4), np.float32),
-        five_points=np.ones((2, 5, 2), np.float32),
-        landmarks=None,
-        found=np.array([True, False]),
-        on_missing="hold",
-        square=(1, 2, 3, 4),
-        portrait=picture(9, 7),
-        portrait_crop=picture(8, 8),
-        crop_points=np.zeros((5, 2), np.float32),
-        crop_points_found=False,
-        fps=Fraction(30000, 1001),
-        analyzer="mediapipe",
-    ),
-    Intensity(np.array([0.1]), np.array([0.2]), np.array([3]), np.array([4]), 25, "paper"),
-    MotionTokens(torch.rand(3, 4, 5), torch.rand(3, 3), torch.rand(3, 3), Fraction(25), "released"),
+    TRACK,
+    replace(TRACK, squares=np.array([[1, 2, 3, 4], [2, 2, 4, 4]], np.int32)),
+    INTENSITY,
+    MOTION,
     Appearance(torch.rand(1, 4, 5), torch.zeros(1, 512), "none", torch.rand(1, 4, 2, 2), picture(8, 8)),
     black_pose(5, (16, 24)),
 ]
@@ -62,7 +67,7 @@ def test_round_trip(value, tmp_path):
 
 def test_another_kind_and_damaged_files_are_refused(tmp_path):
     path = tmp_path / "intensity.safetensors"
-    VALUES[1].save(path)
+    INTENSITY.save(path)
     with pytest.raises(PortraitError, match="holds Intensity, not MotionTokens"):
         MotionTokens.load(path)
     path.write_bytes(path.read_bytes()[:40])
@@ -74,13 +79,20 @@ def test_another_kind_and_damaged_files_are_refused(tmp_path):
 
 def test_nothing_is_written_where_it_cannot_be(tmp_path):
     with pytest.raises(PortraitError, match="is a folder"):
-        VALUES[1].save(tmp_path)
+        INTENSITY.save(tmp_path)
     with pytest.raises(PortraitError, match="does not exist"):
-        VALUES[1].save(tmp_path / "no" / "value.safetensors")
+        INTENSITY.save(tmp_path / "no" / "value.safetensors")
+
+
+def test_the_square_of_a_frame():
+    assert [TRACK.square_of(frame) for frame in range(2)] == [(1, 2, 3, 4)] * 2
+    following = replace(TRACK, squares=np.array([[1, 2, 3, 4], [2, 2, 4, 4]], np.int32))
+    assert following.square_of(1) == (2, 2, 4, 4)
+    assert all(type(side) is int for side in following.square_of(1)), "PIL takes no numpy integers"
 
 
 def test_joining_parts():
-    whole = VALUES[2]
+    whole = MOTION
     cuts = (slice(0, 1), slice(1, 3))
     parts = [MotionTokens(whole.tokens[c], whole.rotation[c], whole.translation[c], whole.fps, whole.rule) for c in cuts]
     assert torch.equal(MotionTokens.join(parts).tokens, whole.tokens)

@@ -10,7 +10,7 @@ import numpy as np
 
 from hp_core.errors import FaceError
 from hp_core.face.analyzer import Face
-from hp_core.face.model_files import check_picture
+from hp_core.image import check_picture
 
 REMEDY = (
     "Download buffalo_l.zip from https://github.com/deepinsight/insightface/releases/tag/v0.7 and unpack det_10g.onnx and "

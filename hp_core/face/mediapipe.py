@@ -13,7 +13,8 @@ import numpy as np
 
 from hp_core.errors import FaceError
 from hp_core.face.analyzer import Face
-from hp_core.face.model_files import check_picture, default_places, find_model
+from hp_core.face.model_files import default_places, find_model
+from hp_core.image import check_picture
 
 MODEL_FILE = "face_landmarker.task"
 REMEDY = (

@@ -1,4 +1,4 @@
-"""What the analyzers share: where a model file is looked for, and the check of the picture they are shown."""
+"""Where the analyzers look for a model file."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-
-from hp_core.errors import FaceError, ImageError
+from hp_core.errors import FaceError
 
 FOLDER_VARIABLE = "HP_PORTRAIT_MODELS"
 
@@ -44,14 +42,3 @@ def find_model(what: str, given: Path | None, places: Iterable[Path], remedy: st
         kind = "is a folder, not a file" if tried[0].is_dir() else "does not exist"
         raise FaceError(f"The {what} model {tried[0]} {kind}. {remedy}")
     raise FaceError(f"No {what} model found. Looked for {', '.join(str(path) for path in tried)}. {remedy}")
-
-
-def check_picture(image: np.ndarray) -> None:
-    """Check that ``image`` is (height, width, 3) uint8 with at least one pixel.
-
-    Raises:
-        ImageError: it is not; the message names the shape and type got and wanted.
-    """
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-        got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise ImageError(f"The picture is {got}, face detection wants RGB uint8 of shape (height, width, 3). Convert it first.")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from fractions import Fraction
 
 import numpy as np
@@ -11,76 +10,16 @@ import numpy as np
 from hp_core.config import FaceConfig, check_choice
 from hp_core.errors import FaceError, OptionError
 from hp_core.face.analyzer import Face, FaceAnalyzer
-from hp_core.face.crop import crop_square, head_crop, map_points, motion_crop, square_box
+from hp_core.face.choose import CHOICES, Which, choose_face
+from hp_core.face.crop import crop_square, map_points
+from hp_core.face.cropper import CROPS, STIFFNESS, CroppedFrame, Cropper
+from hp_core.face.follow import Follower, same_face
 from hp_core.progress import Notice, Progress, Stage
 from hp_core.values import ON_MISSING, FaceTrack
 
-# A face further than this from where it was last seen, in box sides, is somebody else's; after a gap it may be a little further.
-MAX_JUMP, MAX_JUMP_AFTER_GAP = 0.6, 1.0
-MAX_SIZE_RATIO = 2.0  # and one that is this much larger or smaller
+__all__ = ["CHOICES", "CROPS", "STIFFNESS", "FaceTracker", "choose_face", "same_face", "track_faces"]
+
 MAX_PENDING = 250  # whole frames kept while a rule waits for the face to come back
-CROPS = ("face", "whole")
-CHOICES = ("largest", "leftmost", "rightmost", "topmost", "bottommost", "center")
-
-
-def choose_face(faces: list[Face], which: str | int, image_size: tuple[int, int]) -> Face:
-    """The face ``which`` names: `largest`, an edge, `center`, or an index into the faces by falling area.
-
-    Raises:
-        OptionError: unknown name, or an index beyond the faces found.
-    """
-    if isinstance(which, int):
-        if not 0 <= which < len(faces):
-            raise OptionError(f"Face {which} was asked for, {len(faces)} found; choose 0 to {len(faces) - 1} (largest first).")
-        return faces[which]
-    height, width = image_size
-    order: dict[str, Callable[[Face], float]] = {
-        "largest": lambda face: -face.area,
-        "leftmost": lambda face: face.center[0],
-        "rightmost": lambda face: -face.center[0],
-        "topmost": lambda face: face.center[1],
-        "bottommost": lambda face: -face.center[1],
-        "center": lambda face: float(np.hypot(face.center[0] - width / 2, face.center[1] - height / 2)),
-    }
-    if which not in order:
-        raise OptionError(f"Unknown choice of face '{which}'. Choose one of {', '.join(CHOICES)}, or an index from 0.")
-    return min(faces, key=order[which])
-
-
-def same_face(faces: list[Face], last: Face, missing: int) -> Face | None:
-    """The face that continues ``last`` after ``missing`` frames without it: the nearest one within reach, or None."""
-    if not faces:
-        return None
-    side = max(last.area, 1.0) ** 0.5
-    reach = side * (MAX_JUMP_AFTER_GAP if missing else MAX_JUMP)
-    alike = [face for face in faces if side / MAX_SIZE_RATIO <= max(face.area, 1.0) ** 0.5 <= side * MAX_SIZE_RATIO]
-    distances = [float(np.hypot(*np.subtract(face.center, last.center))) for face in alike]
-    nearest = min(range(len(alike)), key=distances.__getitem__, default=None)
-    return alike[nearest] if nearest is not None and distances[nearest] <= reach else None
-
-
-@dataclass
-class _Frame:
-    """One frame's share of the track."""
-
-    face: Face
-    found: bool
-    head: np.ndarray
-    motion: np.ndarray
-
-
-class _Cropper:
-    """Crops frames by the square and the box of the clip's first frame."""
-
-    def __init__(self, first: Face, image_size: tuple[int, int], config: FaceConfig, crop: str):
-        self.config, self.first_box = config, first.box
-        # The largest square of the picture is that around a face which has grown beyond all bounds.
-        self.square = square_box(first.box, image_size, growth=config.square_growth if crop == "face" else max(image_size))
-
-    def __call__(self, image: np.ndarray, face: Face, found: bool) -> _Frame:
-        square = crop_square(image, self.square, self.config.image_size)
-        motion = motion_crop(image, face.five_points, self.first_box, self.config)
-        return _Frame(face, found, head_crop(square, self.config), motion)
 
 
 class FaceTracker:
@@ -92,15 +31,23 @@ class FaceTracker:
         track = tracker.finish(fps)
 
     Args:
-        which: the face in the first frame that shows one (`choose_face`); later frames keep to the same face.
+        which: the face in the first frame that shows one (`choose_face`); later frames keep to the same face. A `Likeness` waits for
+            the first frame that shows its person, unless ``on_missing`` is `error`.
         on_missing: a frame without it is an `error`, `hold`s the last known points, or `interpolate`s between the frames
             before and after; before the first and after the last known one both hold.
-        crop: the square is cut around the `face`, as released, or is the `whole` picture (the largest square of it, nearest to
-            the face), for pictures that are portrait crops already.
+        crop: the square is cut around the `face` of the first frame, as released; is the `whole` picture (the largest square of it,
+            nearest to the face), for pictures that are portrait crops already; or `follow`s the face, for subjects that move, and the
+            motion crop with it.
+        stiffness: for `follow`, frames before and after over which the square's place and size are smoothed, 0..250; 0 follows every
+            box exactly. As many whole frames stay in memory.
         start: number of the first frame in its video, for the messages.
 
+    Attributes:
+        frames: frames added so far.
+        face: the followed face in the last of them, None where it is missing.
+
     Raises:
-        OptionError: an unknown ``on_missing`` or ``crop``.
+        OptionError: an unknown ``on_missing`` or ``crop``, or a ``stiffness`` out of range.
     """
 
     def __init__(
@@ -108,26 +55,24 @@ class FaceTracker:
         analyzer: FaceAnalyzer,
         config: FaceConfig,
         *,
-        which: str | int = "largest",
+        which: Which = "largest",
         on_missing: str = "error",
         crop: str = "face",
+        stiffness: int = STIFFNESS,
         start: int = 0,
     ):
         check_choice("on_missing", on_missing, ON_MISSING)
-        check_choice("crop", crop, CROPS)
         self.analyzer, self.config, self.which, self.on_missing, self.start = analyzer, config, which, on_missing, start
         self.crop = crop
-        self._done: list[_Frame] = []
+        self.frames = 0
+        self.face: Face | None = None
+        self._cropper = Cropper(config, crop, stiffness)
+        self._done: list[CroppedFrame] = []
         self._pending: list[np.ndarray] = []  # frames without the face, waiting for the next one with it
-        self._missing = 0
         self._last: Face | None = None
+        self._follower: Follower | None = None
+        self._unlike: FaceError | None = None
         self._first_image: np.ndarray | None = None
-        self._cropper: _Cropper | None = None
-
-    @property
-    def frames(self) -> int:
-        """Frames added so far."""
-        return len(self._done) + len(self._pending)
 
     def add(self, image: np.ndarray) -> None:
         """Find the face in the next frame, (height, width, 3) uint8 RGB.
@@ -142,50 +87,75 @@ class FaceTracker:
         if image.shape != self._first_image.shape:
             raise FaceError(f"Frame {index} is {_size(image)}, the first one {_size(self._first_image)}; all frames must have one size.")
         faces = self.analyzer.detect(image)
-        if self._last is None:
-            face = choose_face(faces, self.which, image.shape[:2]) if faces else None
-        else:
-            face = same_face(faces, self._last, self._missing)
-        if face is None:
+        self.face = self._follower.next(faces) if self._follower else self._chosen(faces, image, index)
+        if self.face is None:
             if self.on_missing == "error":
                 raise FaceError(missing_message(index, len(faces), self.analyzer))
             self._fill_later(image, index)
-            return
-        self._cropper = self._cropper or _Cropper(face, image.shape[:2], self.config, self.crop)
-        self._done += _filled(self._pending, self._last, face, self.on_missing, self._cropper)
-        self._done.append(self._cropper(image, face, True))
-        self._pending, self._missing, self._last = [], 0, face
+        else:
+            self._fill(self.face, self.on_missing)
+            self._done += self._cropper.add(image, self.face, True)
+            self._last = self.face
+        self.frames += 1
+
+    def _chosen(self, faces: list[Face], image: np.ndarray, index: int) -> Face | None:
+        """The face to follow from here on, where this frame shows it."""
+        if not faces:
+            return None
+        try:
+            face = choose_face(faces, self.which, image.shape[:2], image)
+        except FaceError as error:  # others are there, but not the person of the likeness
+            self._unlike = FaceError(f"Frame {index}: {error}")
+            if self.on_missing == "error":
+                raise self._unlike from error
+            return None
+        self._follower = Follower(face, faces)
+        return face
 
     def _fill_later(self, image: np.ndarray, index: int) -> None:
         """Keep a frame without the face until it can be cropped; under `hold` that is at once, where a face is known."""
-        self._missing += 1
-        if self.on_missing == "hold" and self._last is not None and self._cropper is not None:
-            self._done.append(self._cropper(image, self._last, False))
+        if self.on_missing == "hold" and self._last is not None:
+            self._done += self._cropper.add(image, self._last, False)
             return
         if len(self._pending) == MAX_PENDING:
+            why = self._unlike if self._unlike and self._last is None else _remedy(self.analyzer)
             raise FaceError(
                 f"No face in {MAX_PENDING + 1} frames up to frame {index}, too many to wait for the next one. "
-                f'Cut the video, or set on_missing="hold" once it has begun. {_remedy(self.analyzer)}'
+                f'Cut the video, or set on_missing="hold" once it has begun. {why}'
             )
         self._pending.append(image)
+
+    def _fill(self, after: Face, rule: str) -> None:
+        """Crop the frames that waited for a face, by the rule; before the first known one there is only ``after``."""
+        gap = len(self._pending) + 1
+        for i, image in enumerate(self._pending, 1):
+            if self._last is None:
+                face = after
+            else:
+                face = self._last if rule == "hold" else _between(self._last, after, i / gap)
+            self._done += self._cropper.add(image, face, False)
+        self._pending = []
 
     def finish(self, fps: Fraction = Fraction(25)) -> FaceTrack:
         """The track of all frames added.
 
         Raises:
-            FaceError: no frame shows a face.
+            FaceError: no frame shows a face, or none the person of the likeness.
             OptionError: no frame was added.
         """
         if self._first_image is None:
             raise OptionError("The clip has no frames; face tracking needs at least one.")
-        if self._last is None or self._cropper is None:
+        if self._last is None:
+            if self._unlike is not None:
+                raise self._unlike
             where = f" in any of {self.frames} frames" if self.frames > 1 else ""
             raise FaceError(f"No face found{where}. {_remedy(self.analyzer)}")
-        self._done += _filled(self._pending, self._last, self._last, "hold", self._cropper)
-        self._pending = []
+        self._fill(self._last, "hold")
+        self._done += self._cropper.finish()
         faces = [frame.face for frame in self._done]
         dense = [face.landmarks for face in faces if face.landmarks is not None]
-        crop, points, found = self._portrait(faces[0])
+        square = self._done[0].square
+        crop, points, found = self._portrait(faces[0], square)
         return FaceTrack(
             head_crops=np.stack([frame.head for frame in self._done]),
             motion_crops=np.stack([frame.motion for frame in self._done]),
@@ -194,22 +164,22 @@ class FaceTracker:
             landmarks=np.stack(dense).astype(np.float32) if len(dense) == len(faces) else None,
             found=np.array([frame.found for frame in self._done]),
             on_missing=self.on_missing,
-            square=self._cropper.square,
+            square=square,
             portrait=self._first_image,
             portrait_crop=crop,
             crop_points=points,
             crop_points_found=found,
             fps=fps,
             analyzer=self.analyzer.name,
+            squares=np.array([frame.square for frame in self._done], np.int32) if self.crop == "follow" else None,
         )
 
-    def _portrait(self, first: Face) -> tuple[np.ndarray, np.ndarray, bool]:
+    def _portrait(self, first: Face, square: tuple[int, int, int, int]) -> tuple[np.ndarray, np.ndarray, bool]:
         """The first frame's square crop, the five points in it, and whether they were found there."""
-        assert self._cropper is not None
         assert self._first_image is not None
         size = self.config.image_size
-        crop = np.asarray(crop_square(self._first_image, self._cropper.square, size))
-        expected = map_points(first.five_points, self._cropper.square, size)
+        crop = np.asarray(crop_square(self._first_image, square, size))
+        expected = map_points(first.five_points, square, size)
         candidates = [face.five_points for face in self.analyzer.detect(crop)]
         nearest = min(candidates, key=lambda points: float(np.abs(points - expected).sum()), default=None)
         # A neighbour's face may lie in the crop too; more than a tenth of the side away it is not this one.
@@ -224,9 +194,10 @@ def track_faces(
     config: FaceConfig,
     *,
     total: int,
-    which: str | int = "largest",
+    which: Which = "largest",
     on_missing: str = "error",
     crop: str = "face",
+    stiffness: int = STIFFNESS,
     fps: Fraction = Fraction(25),
     start: int = 0,
     stage: str = "face",
@@ -236,7 +207,7 @@ def track_faces(
     Args:
         total: how many frames there are, for the progress.
     """
-    tracker = FaceTracker(analyzer, config, which=which, on_missing=on_missing, crop=crop, start=start)
+    tracker = FaceTracker(analyzer, config, which=which, on_missing=on_missing, crop=crop, stiffness=stiffness, start=start)
     for image in frames:
         tracker.add(image)
         yield Progress(stage, tracker.frames, total)
@@ -260,20 +231,6 @@ def _remedy(analyzer: FaceAnalyzer) -> str:
 
 def _size(image: np.ndarray) -> str:
     return f"{image.shape[1]}x{image.shape[0]}"
-
-
-def _filled(images: list[np.ndarray], before: Face | None, after: Face, rule: str, cropper: _Cropper) -> list[_Frame]:
-    """Frames between two known faces (``before`` is None at the clip's start), by the rule."""
-    frames = []
-    for i, image in enumerate(images, 1):
-        if before is None:
-            face = after
-        elif rule == "hold":
-            face = before
-        else:
-            face = _between(before, after, i / (len(images) + 1))
-        frames.append(cropper(image, face, False))
-    return frames
 
 
 def _between(before: Face, after: Face, t: float) -> Face:

@@ -9,7 +9,8 @@ import torch
 
 from hp_core.errors import FaceError
 from hp_core.face.analyzer import Face
-from hp_core.face.model_files import check_picture, default_places, find_model
+from hp_core.face.model_files import default_places, find_model
+from hp_core.image import check_picture
 
 MODEL_FILE = "yoloface_v5m.pt"
 REMEDY = f"Put the TorchScript file {MODEL_FILE} there, or name it."

@@ -14,7 +14,7 @@ from hp_core.config import FaceConfig
 from hp_core.errors import FaceError, PortraitError
 from hp_core.face.analyzer import Face, FaceAnalyzer
 from hp_core.face.crop import crop_square, map_points, square_box
-from hp_core.face.track import FaceTracker, choose_face, same_face
+from hp_core.face.track import FaceTracker
 from hp_core.training.clips import Clip
 from hp_core.values import FaceTrack
 
@@ -46,17 +46,17 @@ class ClipMaker:
         self._tracker = FaceTracker(self._seen, config, which="largest", on_missing="interpolate")
         self._faces: list[Face | None] = []  # of the followed person, frame by frame
         self._last: Face | None = None
-        self._missing = 0  # frames since then
         self._waiting: list[np.ndarray] = []  # frames before the first face
         self._crops: list[np.ndarray] = []
 
     def add(self, image: np.ndarray) -> Dropped | None:
         """The next frame, (height, width, 3) uint8 RGB; says as early as it is known that the clip is lost."""
         faces = self._seen.faces = self._analyzer.detect(image)
-        face = self._follow(faces, image)
-        self._faces.append(face)
         try:
             self._tracker.add(image)
+            face = self._tracker.face
+            self._faces.append(face)
+            self._last = face or self._last
             self._crop(image)
         except FaceError as error:  # too small to crop, or gone for too long
             return Dropped("face lost", str(error))
@@ -93,15 +93,6 @@ class ClipMaker:
     def filled(self) -> list[int]:
         """Frames without the face, whose points are interpolated."""
         return [index for index, face in enumerate(self._faces) if face is None]
-
-    def _follow(self, faces: list[Face], image: np.ndarray) -> Face | None:
-        """The face `FaceTracker` takes."""
-        if self._last is not None:
-            face = same_face(faces, self._last, self._missing)
-        else:
-            face = choose_face(faces, "largest", image.shape[:2]) if faces else None
-        self._last, self._missing = (face, 0) if face is not None else (self._last, self._missing + 1)
-        return face
 
     def _crop(self, image: np.ndarray) -> None:
         self._waiting.append(image)

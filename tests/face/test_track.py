@@ -2,47 +2,14 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 import numpy as np
 import pytest
 
-from hp_core.config import FaceConfig
 from hp_core.errors import FaceError, OptionError
-from hp_core.face.analyzer import Face, create_analyzer
-from hp_core.face.track import FaceTracker, choose_face
-
-CONFIG = FaceConfig(image_size=128, head_size=64, motion_size=64)
-FIVE = np.array([[0.3, 0.35], [0.7, 0.35], [0.5, 0.55], [0.35, 0.75], [0.65, 0.75]])
-
-
-def face(x: float, y: float, side: float) -> Face:
-    """A face whose box starts at (x, y)."""
-    return Face(np.array([x, y, x + side, y + side], np.float32), (FIVE * side + (x, y)).astype(np.float32), score=0.9)
-
-
-class Scripted:
-    """An analyzer that reports what a script says, frame by frame, and one face filling any crop."""
-
-    name, threshold = "scripted", 0.5
-
-    def __init__(self, frames: list[list[Face]]):
-        self.frames = iter(frames)
-
-    def detect(self, image: np.ndarray) -> list[Face]:
-        if image.shape[0] == CONFIG.image_size:
-            return [face(43, 43, 42)]
-        return sorted(next(self.frames), key=lambda f: -f.area)
-
-    def close(self) -> None:
-        pass
-
-
-def track(frames: list[list[Face]], **options):
-    tracker = FaceTracker(Scripted(frames), CONFIG, **options)
-    for i in range(len(frames)):
-        tracker.add(np.full((300, 400, 3), i, np.uint8))
-    return tracker.finish(Fraction(30))
+from hp_core.face.analyzer import create_analyzer
+from hp_core.face.track import FaceTracker, choose_face, track_faces
+from hp_core.progress import result
+from tests.face.scripted import CONFIG, Scripted, face, track
 
 
 def test_it_follows_the_first_face_past_a_larger_one():
@@ -107,6 +74,48 @@ def test_choice_of_face():
         choose_face(faces, 3, size)
     with pytest.raises(OptionError, match="Unknown choice of face 'prettiest'"):
         choose_face(faces, "prettiest", size)
+
+
+def test_an_index_past_the_last_face_stops_the_run():
+    two = [face(20, 100, 60), face(300, 100, 80)]
+    assert track([two], which=1).boxes[0, 0] == 20
+    for which in (2, -1):
+        with pytest.raises(OptionError, match=rf"Face {which} was asked for, 2 found; choose 0 to 1"):
+            track([two], which=which, on_missing="hold")
+
+
+def test_choice_by_a_point():
+    faces = [face(200, 100, 90), face(10, 40, 60), face(160, 120, 30)]
+    size = (300, 400)
+    # in the large one near its edge, although the small one's middle is nearer; between two; in a corner; the very edges
+    points = {(201, 130): 0, (125, 130): 2, (90, 60): 1, (0, 0): 1, (399, 299): 0, (171.5, 140): 2}
+    assert {point: faces.index(choose_face(faces, point, size)) for point in points} == points
+    assert track([faces, faces], which=(20, 50)).boxes[:, 0].tolist() == [10, 10]
+    frames = (np.zeros((300, 400, 3), np.uint8) for _ in range(2))
+    followed = result(track_faces(frames, Scripted([faces] * 2), CONFIG, total=2, which=(170, 130)))
+    assert followed.boxes[:, 0].tolist() == [160, 160]
+
+
+@pytest.mark.parametrize("point", [(400, 10), (10, 300), (-1, 10), (float("nan"), 10)])
+def test_a_point_outside_the_picture_is_refused(point):
+    with pytest.raises(OptionError, match=r"outside the picture; x must be 0 to 399, y 0 to 299"):
+        track([[face(20, 100, 60)]], which=point)
+
+
+def test_a_point_of_three_numbers_is_refused():
+    with pytest.raises(OptionError, match="has 3 numbers; give two"):
+        choose_face([face(20, 100, 60)], (1, 2, 3), (300, 400))
+
+
+def test_the_tracker_tells_the_face_of_the_last_frame():
+    here, there = face(20, 100, 60), face(300, 100, 50)
+    tracker = FaceTracker(Scripted([[here, there], [there], [here]]), CONFIG, on_missing="hold")
+    seen = []
+    for _ in range(3):
+        tracker.add(np.zeros((300, 400, 3), np.uint8))
+        seen.append(tracker.face)
+    assert seen == [here, None, here]
+    assert tracker.frames == 3
 
 
 def test_the_first_frames_square_is_kept():
