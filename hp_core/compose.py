@@ -1,20 +1,29 @@
-"""Paste-back: the animated square blended into the untouched portrait (released-model, Paste-back)."""
+"""Paste-back: the animated square, or the face alone, blended into the untouched portrait (released-model, Paste-back)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hp_core.colour import ColourMatcher
+from hp_core.config import check_choice
 from hp_core.errors import OptionError
+from hp_core.face.crop import crop_square
 from hp_core.progress import Progress, Stage
 from hp_core.values import FaceTrack
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+PASTE_REGIONS = ("crop", "face")
 BORDER = 0.1  # share of the side over which the mask rises
+FACE_SOLID = 1.25
+"""The face's ellipse is the frame's up to here, in half sides of the face box: of a head that turns by 25 degrees, the face."""
+FACE_END = 1.75
+"""And the portrait's from here on: beyond are shoulders, background and the ends of longer hair."""
 
 
 @lru_cache(maxsize=4)
@@ -33,33 +42,116 @@ def feather_mask(height: int, width: int) -> np.ndarray:
     return mask[..., None]
 
 
-def paste_back(frame: np.ndarray, portrait: np.ndarray, square: tuple[int, int, int, int]) -> np.ndarray:
-    """``frame`` (S, S, 3) uint8 resized to ``square`` = x1, y1, x2, y2 and blended into ``portrait`` (height, width, 3) uint8.
+def face_mask(square: tuple[int, int, int, int], box: np.ndarray) -> np.ndarray:
+    """A soft ellipse about a face, (height, width, 1) float64 over ``square`` = x1, y1, x2, y2.
 
-    Returns a new picture of the portrait's size.
+    1 up to `FACE_SOLID` half sides of ``box`` (4,) from its centre, 0 from `FACE_END` on, smooth between; nowhere more than
+    `feather_mask`, so that a face at the square's edge is not cut off hard.
+    """
+    x1, y1, x2, y2 = square
+    left, top, right, bottom = (float(side) for side in box)
+    across = (np.arange(x1, x2) + 0.5 - (left + right) / 2) / max((right - left) / 2, 1.0)
+    down = (np.arange(y1, y2) + 0.5 - (top + bottom) / 2) / max((bottom - top) / 2, 1.0)
+    part = ((FACE_END - np.hypot(across[None], down[:, None])) / (FACE_END - FACE_SOLID)).clip(0, 1)
+    smooth = part**2 * (3 - 2 * part)
+    return np.minimum(smooth[..., None], feather_mask(y2 - y1, x2 - x1))
+
+
+def paste_back(frame: np.ndarray, portrait: np.ndarray, square: tuple[int, int, int, int], mask: np.ndarray | None = None) -> np.ndarray:
+    """``frame`` resized to ``square`` = x1, y1, x2, y2 and blended into ``portrait`` (height, width, 3) uint8.
+
+    Args:
+        frame: (S, S, 3) uint8, blended and truncated as released; or floats in 0..255, blended and rounded.
+        mask: (y2 - y1, x2 - x1, 1) in 0..1, what of the frame is shown; None takes `feather_mask`.
+
+    Returns:
+        A new picture of the portrait's size.
     """
     import cv2
 
     x1, y1, x2, y2 = square
     resized = cv2.resize(frame, (x2 - x1, y2 - y1), interpolation=cv2.INTER_LINEAR)
-    mask = feather_mask(y2 - y1, x2 - x1)
+    mask = feather_mask(y2 - y1, x2 - x1) if mask is None else mask
     out = portrait.copy()
     blended = resized * mask + portrait[y1:y2, x1:x2] * (1 - mask)
-    out[y1:y2, x1:x2] = blended.astype(np.uint8)  # truncated, as released
+    out[y1:y2, x1:x2] = (blended if frame.dtype == np.uint8 else np.rint(blended)).astype(np.uint8)
     return out
 
 
-def square_mask(portrait: np.ndarray, square: tuple[int, int, int, int]) -> Tensor:
-    """Where `paste_back` changes ``portrait`` (height, width, 3): (1, height, width) float32 in 0..1."""
+def square_mask(portrait: np.ndarray, square: tuple[int, int, int, int], mask: np.ndarray | None = None) -> Tensor:
+    """Where `paste_back` changes ``portrait`` (height, width, 3) through ``mask``: (1, height, width) float32 in 0..1."""
     import torch
 
     x1, y1, x2, y2 = square
-    mask = torch.zeros(1, *portrait.shape[:2])
-    mask[0, y1:y2, x1:x2] = torch.from_numpy(feather_mask(y2 - y1, x2 - x1)[..., 0].copy()).float()
-    return mask
+    mask = feather_mask(y2 - y1, x2 - x1) if mask is None else mask
+    whole = torch.zeros(1, *portrait.shape[:2])
+    whole[0, y1:y2, x1:x2] = torch.from_numpy(mask[..., 0].copy()).float()
+    return whole
 
 
-def paste_clip(images: Tensor, portrait: FaceTrack, onto: Tensor | None = None, *, even_size: bool) -> Stage[tuple[Tensor, Tensor]]:
+class Paster:
+    """Pastes the frames of a clip back, one at a time; each frame on its own, so that they may come in any order.
+
+    The defaults are `paste_back` as released; else results are rounded instead of truncated, which would darken the feather by
+    half a grey level.
+
+    Args:
+        portrait: what the frames animate.
+        region: `crop` pastes the whole square, `face` a soft ellipse about the face (`face_mask`).
+        match_colour: bring each frame to the portrait's colours (`ColourMatcher`), measured on the outer tenth of the square,
+            at the frame's size: an enlarged portrait would have more contrast there.
+
+    Raises:
+        OptionError: an unknown ``region``.
+    """
+
+    def __init__(self, portrait: FaceTrack, *, region: str = "crop", match_colour: bool = False) -> None:
+        check_choice("region", region, PASTE_REGIONS)
+        self.portrait, self.region, self.match_colour = portrait, region, match_colour
+        x1, y1, x2, y2 = portrait.square
+        self._mask = face_mask(portrait.square, portrait.boxes[0]) if region == "face" else feather_mask(y2 - y1, x2 - x1)
+        self._matchers: dict[int, ColourMatcher] = {}  # by the size of the frames, of which a clip has one
+
+    @property
+    def mask(self) -> Tensor:
+        """What of the frames is shown where, (1, height, width) float32 in 0..1; pixels change where it is not 0."""
+        return square_mask(self.portrait.portrait, self.portrait.square, self._mask)
+
+    def __call__(self, frame: np.ndarray, under: np.ndarray | None = None) -> np.ndarray:
+        """``frame`` (S, S, 3) uint8 -> a new picture of the portrait's size, (height, width, 3) uint8.
+
+        Args:
+            under: what to paste into instead of the untouched portrait, of its size.
+
+        Raises:
+            OptionError: ``under`` is of another size.
+        """
+        whole = self.portrait.portrait
+        under = whole if under is None else under
+        if under.shape != whole.shape:
+            raise OptionError(f"under is {_size(under)} pixels, the portrait {_size(whole)}. Paste into pictures of the portrait's size.")
+        if self.match_colour:
+            frame = self._matcher(frame.shape[0])(frame)
+        elif self.region != "crop":
+            frame = frame.astype(np.float32)
+        return paste_back(frame, under, self.portrait.square, self._mask)
+
+    def _matcher(self, size: int) -> ColourMatcher:
+        if size not in self._matchers:
+            reference = np.asarray(crop_square(self.portrait.portrait, self.portrait.square, size))
+            self._matchers[size] = ColourMatcher(reference, feather_mask(size, size)[..., 0] < 1)
+        return self._matchers[size]
+
+
+def paste_clip(
+    images: Tensor,
+    portrait: FaceTrack,
+    onto: Tensor | None = None,
+    *,
+    even_size: bool,
+    region: str = "crop",
+    match_colour: bool = False,
+) -> Stage[tuple[Tensor, Tensor]]:
     """Every frame of a clip pasted back.
 
     Args:
@@ -67,17 +159,19 @@ def paste_clip(images: Tensor, portrait: FaceTrack, onto: Tensor | None = None, 
         onto: (frames, height, width, 3) in 0..1, to paste into instead of the untouched portrait; the last one stands on where
             it is the shorter clip.
         even_size: leave out an odd last row or column of the portrait, which H.264 cannot hold.
+        region, match_colour: see `Paster`.
 
     Returns:
         (frames, height, width, 3) and the mask (1, height, width), both float32 in 0..1.
 
     Raises:
-        OptionError: ``onto`` is of another size than the portrait.
+        OptionError: ``onto`` is of another size than the portrait, or an unknown ``region``.
     """
     import torch
 
     from hp_core.image import from_float, to_float
 
+    paster = Paster(portrait, region=region, match_colour=match_colour)
     full = portrait.portrait.shape[:2]
     height, width = (side - side % 2 if even_size else side for side in full)
     if onto is not None and (full[0] - onto.shape[1], full[1] - onto.shape[2]) not in {(0, 0), (full[0] - height, full[1] - width)}:
@@ -86,11 +180,48 @@ def paste_clip(images: Tensor, portrait: FaceTrack, onto: Tensor | None = None, 
         )
     pasted = torch.empty(len(images), height, width, 3)
     for index, image in enumerate(images):
-        under = portrait.portrait
+        under = None
         if onto is not None:
-            under = under.copy()
+            under = portrait.portrait.copy()
             under[: onto.shape[1], : onto.shape[2]] = from_float(onto[min(index, len(onto) - 1)][None])[0]
-        whole = paste_back(from_float(image[None])[0], under, portrait.square)
+        whole = paster(from_float(image[None])[0], under)
         pasted[index] = to_float(whole[:height, :width])
         yield Progress("paste", index + 1, len(images))
-    return pasted, square_mask(portrait.portrait, portrait.square)[:, :height, :width]
+    return pasted, paster.mask[:, :height, :width]
+
+
+def ring_drift(frames: Iterable[np.ndarray], portrait: FaceTrack, *, region: str = "crop") -> np.ndarray:
+    """How far pasted pictures are from the untouched portrait along the border of what was pasted.
+
+    The ring is the outer half of the feather: the pixels whose `Paster.mask` is above 0 and below 1/2. Of the crop it runs along
+    the inside of the square, about a twentieth of its side wide; pixels that pasting cannot change, mask 0, are left out.
+
+    Args:
+        frames: (height, width, 3) in 0..255, of the portrait's size or without its last row or column.
+        region: that was pasted; see `Paster`.
+
+    Returns:
+        (frames,) float64, the mean absolute difference over the ring's pixels and channels, grey levels 0..255.
+
+    Raises:
+        OptionError: an unknown ``region``, a frame of another size, or a square too small to have a ring.
+    """
+    mask = Paster(portrait, region=region).mask[0].numpy()
+    ring = (mask > 0) & (mask < 0.5)
+    if not ring.any():
+        raise OptionError(
+            f"The square {portrait.square} is too small to have a border ring; it needs a side of 30 pixels. Use a larger picture."
+        )
+    still = portrait.portrait
+    drift = []
+    for frame in frames:
+        height, width = frame.shape[:2]
+        if (still.shape[0] - height, still.shape[1] - width) not in {(0, 0), (0, 1), (1, 0), (1, 1)}:
+            raise OptionError(f"A frame is {_size(frame)} pixels, the portrait {_size(still)}. Measure frames that were pasted into it.")
+        shown = ring[:height, :width]
+        drift.append(np.abs(frame[shown].astype(np.float64) - still[:height, :width][shown]).mean())
+    return np.array(drift)
+
+
+def _size(picture: np.ndarray) -> str:
+    return f"{picture.shape[1]}x{picture.shape[0]}"
