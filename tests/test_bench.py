@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from hp_core.bench import PeakMemory
+from hp_core.bench.memory import PeakMemory
 
 MIB = 1 << 20
 

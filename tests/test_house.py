@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hp_core.bench import import_time
+from hp_core.bench.start import import_time
 
 ROOT = Path(__file__).parents[1]
 CORE = sorted((ROOT / "hp_core").rglob("*.py"))

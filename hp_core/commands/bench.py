@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hp_core.commands.options import Analyzer, Json, Preset
+from hp_core.commands.options import Analyzer, Dtype, Json, Preset
 from hp_core.terminal import figures
 
 bench_app = typer.Typer(help="Print the figures behind the claims: counted or measured now, on this machine.", no_args_is_help=True)
@@ -23,7 +23,7 @@ def bench_flops(
     as_json: Json = False,
 ) -> None:
     """Count the operations of one denoising step of one window (attention as two matrix products)."""
-    from hp_core.bench import count_flops
+    from hp_core.bench.flops import count_flops
     from hp_core.config import PortraitConfig
 
     scales = (appearance_guidance, motion_guidance)
@@ -35,13 +35,92 @@ def bench_flops(
     figures(f"{counts['window']} frames at {counts['size']}x{counts['size']}, scales {scales}", ["part", "TFLOP"], rows, counts, as_json)
 
 
+@bench_app.command("step")
+def bench_step(
+    preset: Annotated[Preset, typer.Option(help="Which build.")] = "released",
+    narrower: Annotated[int, typer.Option(help="Divide the UNet's width by this, 1 to 8; what fits a small machine.")] = 1,
+    size: Annotated[int | None, typer.Option(help="Side of the picture, pixels. Released: 512.")] = None,
+    window: Annotated[int | None, typer.Option(help="Frames of the window. Released: 25.")] = None,
+    runs: Annotated[int, typer.Option(help="Timed runs each way, 1 or more; the median counts.")] = 3,
+    device: Annotated[str | None, typer.Option(help="torch device. Default: the accelerator torch reports, else cpu.")] = None,
+    dtype: Annotated[Dtype | None, typer.Option(help="Default: fp32 on a CPU, fp16 elsewhere.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Seconds and memory of a denoising step of one window, beside the reference's way of computing the same in the same process."""
+    from hp_core.bench.step import narrowed, step_speed
+    from hp_core.config import PortraitConfig
+    from hp_core.pipeline import default_device, default_dtype
+    from hp_core.weights.tools import DTYPES
+
+    target = device or str(default_device())
+    import torch
+
+    kind = DTYPES[dtype] if dtype else default_dtype(torch.device(target))
+    config = narrowed(PortraitConfig.preset(preset), narrower)
+    facts = step_speed(config, size=size, window=window, runs=runs, device=target, dtype=kind)
+    rows = [[name, f"{facts['seconds'][name]:.3f}", f"{facts['peak_bytes'][name] / 2**20:.0f}"] for name in ("ours", "reference")]
+    title = f"{facts['window']} frames at {facts['size']}x{facts['size']}, width {facts['width']}, {facts['dtype']} on {facts['device']}"
+    figures(f"{title}: {facts['ratio']:.2f} times as fast", ["way", "seconds", "MiB"], rows, facts, as_json)
+
+
+@bench_app.command("clip")
+def bench_clip(
+    weights: Annotated[Path | None, typer.Option(help="Folder that holds hyportrait/, or demo.")] = None,
+    frames: Annotated[list[int] | None, typer.Option(help="Clip lengths. Repeatable. Default: 25, 100, 400 and 1600.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps. Default: the weights' own.")] = None,
+    device: Annotated[str | None, typer.Option(help="torch device. Default: the accelerator torch reports, else cpu.")] = None,
+    dtype: Annotated[Dtype | None, typer.Option(help="Default: fp32 on a CPU, fp16 elsewhere.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Seconds of every stage from file to file, one clip after another in one process, and peak memory."""
+    from hp_core.bench.clip import clip_speed
+    from hp_core.pipeline import PortraitPipeline, sampling_for
+    from hp_core.terminal import Bars
+    from hp_core.weights.catalog import weights_folder
+    from hp_core.weights.tools import DTYPES
+
+    with Bars(quiet=as_json) as bars:
+        kind = DTYPES[dtype] if dtype else None
+        pipeline = bars.run(PortraitPipeline.load(weights_folder(weights), device=device, dtype=kind))
+        sampling = sampling_for(pipeline.config, steps=steps)
+        runs = [bars.run(clip_speed(pipeline, count, sampling=sampling)) for count in frames or [25, 100, 400, 1600]]
+    pipeline.analyzer.close()
+    stages = list(dict.fromkeys(stage for run in runs for stage in run["stages"]))
+    rows = [
+        [
+            f"{run['frames']}",
+            f"{run['frames_per_second']:.2f}",
+            f"{(run['device_bytes'] or run['host_bytes']) / 2**20:.0f}",
+            *(f"{100 * run['stages'].get(stage, 0) / run['seconds']:.1f} %" for stage in stages),
+        ]
+        for run in runs
+    ]
+    figures(f"Clips on {pipeline.device}", ["frames", "frames/s", "peak MiB", *stages], rows, {"runs": runs}, as_json)
+
+
+@bench_app.command("io")
+def bench_io(
+    video: Annotated[Path, typer.Argument(help="A video with a face.")],
+    analyzer: Annotated[Analyzer, typer.Option(help="Face analyzer.")] = "mediapipe",
+    frames: Annotated[int | None, typer.Option(help="Most frames to use. Default: all, kept in memory.")] = 200,
+    as_json: Json = False,
+) -> None:
+    """Frames a second of decoding, finding faces and encoding, each alone."""
+    from hp_core.bench.io import io_speed
+    from hp_core.face.analyzer import create_analyzer
+
+    facts = io_speed(video, create_analyzer(analyzer), limit=frames)
+    rows = [[name, f"{rate:.1f}"] for name, rate in facts["frames_per_second"].items()]
+    figures(f"{facts['frames']} frames of {video}", ["what", "frames/s"], rows, facts, as_json)
+
+
 @bench_app.command("memory")
 def bench_memory(
     frames: Annotated[list[int] | None, typer.Option(help="Clip lengths. Repeatable. Default: 50 and 400.")] = None,
     as_json: Json = False,
 ) -> None:
     """Peak memory of sampling and decoding against the clip's length, with the small untrained networks."""
-    from hp_core.bench import memory_config, peak_memory
+    from hp_core.bench.memory import memory_config, peak_memory
 
     runs = [peak_memory(memory_config(), count) for count in frames or [50, 400]]
     rows = [[f"{r['frames']}", f"{r['peak_bytes'] / 2**20:.1f}", f"{r['latent_bytes'] / 2**20:.2f}"] for r in runs]
@@ -56,7 +135,7 @@ def bench_face(
     as_json: Json = False,
 ) -> None:
     """Frames found and frames a second of face detection, decoding aside."""
-    from hp_core.bench import face_speed
+    from hp_core.bench.faces import face_speed
     from hp_core.face.analyzer import create_analyzer
 
     facts = face_speed(video, create_analyzer(analyzer, model=analyzer_model))
@@ -71,7 +150,7 @@ def bench_faces(
     as_json: Json = False,
 ) -> None:
     """Frames a second of rendering faces on one core; with --readings, how well MediaPipe reads from them what they do."""
-    from hp_core.bench import face_readings, render_speed
+    from hp_core.bench.faces import face_readings, render_speed
 
     facts = render_speed(size)
     rows = [[f"frames/s a core at {size}x{size}", f"{facts['frames_per_second']:.1f}"]]
@@ -82,10 +161,26 @@ def bench_faces(
     figures("Rendered faces", ["figure", "value"], rows, facts, as_json)
 
 
+@bench_app.command("motion")
+def bench_motion(
+    frames: Annotated[int, typer.Option(help="Length of the motion, 2 or more.")] = 200,
+    preset: Annotated[Preset, typer.Option(help="Whose tokens.")] = "released",
+    as_json: Json = False,
+) -> None:
+    """Milliseconds a frame of editing a motion."""
+    from hp_core.bench.edits import edit_speed
+    from hp_core.config import PortraitConfig, check_range
+
+    check_range("frames", frames, 2)
+    facts = edit_speed(PortraitConfig.preset(preset), frames)
+    rows = [[name, f"{value:.3f}"] for name, value in facts["milliseconds_a_frame"].items()]
+    figures(f"{frames} frames of {facts['tokens'][0]} tokens", ["edit", "ms a frame"], rows, facts, as_json)
+
+
 @bench_app.command("import")
 def bench_import(as_json: Json = False) -> None:
     """Seconds of `import hp_core` in a fresh interpreter."""
-    from hp_core.bench import import_time
+    from hp_core.bench.start import import_time
 
     facts = import_time()
     row = [f"{facts['seconds']:.3f}", ", ".join(facts["imported"]) or "none"]

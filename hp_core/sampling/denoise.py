@@ -14,6 +14,7 @@ from hp_core.pose.draw import distinct_maps
 from hp_core.pose.guider import PoseGuider
 from hp_core.sampling.guidance import branch_weights, scale_ramp
 from hp_core.sampling.schedule import Schedule, euler_step, scale_input
+from hp_core.sampling.solvers import EulerSolver, make_solver
 from hp_core.sampling.windows import plan_windows, step_shift
 from hp_core.unet.attention import ProjectedTokens
 from hp_core.unet.model import PortraitUNet
@@ -86,6 +87,7 @@ def denoise(
     time_ids = torch.tensor([[config.fps, config.motion_bucket_id, config.noise_aug]], device=device)
     weights = step_weights(config, schedule)
     windows_per_step = len(plan_windows(frames, size=config.window, overlap=config.overlap))
+    solver = make_solver(config.sampler)
     evaluations = windows_per_step * sum(w != 0 for step in done_steps for w in weights[step])
     done = 0
 
@@ -118,6 +120,8 @@ def denoise(
                 moved = moved[len(part) :]
         before, latents = latents, stepped / visits[:, None, None, None]
         clean = (sigma * latents - next_sigma * before) / (sigma - next_sigma)  # where the line of an Euler step meets sigma 0
+        if not isinstance(solver, EulerSolver):
+            latents = solver.step(before, clean, sigmas, step)
         _check_finite(latents, step, dtype)
     yield DenoiseState(done_steps.stop, schedule.steps, done, evaluations, float(sigmas[done_steps.stop]), latents, clean)
 

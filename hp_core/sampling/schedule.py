@@ -1,7 +1,8 @@
-"""Noise schedules in sigma (Karras et al. 2022) and the one step every sampler here takes.
+"""Noise schedules in sigma (Karras et al. 2022) and the Euler step.
 
-A deterministic DDIM step on x_t = x / sqrt(sigma^2 + 1) is the same Euler step in sigma, so the two samplers differ in
-their sigmas alone: `euler` takes SVD's Karras sigmas from 700 to 0.002, `ddim` those of the training timesteps.
+A deterministic DDIM step on x_t = x / sqrt(sigma^2 + 1) is the same Euler step in sigma, so these two samplers differ in
+their sigmas alone: `ddim` takes those of the training timesteps, `euler` and the solvers of higher order SVD's Karras sigmas from
+700 to 0.002.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def make_schedule(config: Mapping[str, Any], steps: int, sampler: str = "euler")
     """
     check_choice("sampler", sampler, SAMPLERS)
     check_range("steps", steps, 1, 1000)
-    if sampler == "euler":
+    if sampler != "ddim":
         from diffusers import EulerDiscreteScheduler
 
         euler = EulerDiscreteScheduler.from_config(config)

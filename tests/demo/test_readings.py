@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hp_core.bench import face_readings
+from hp_core.bench.faces import face_readings
 from hp_core.demo.identity import Identity
 from hp_core.demo.render import five_points
 from hp_core.errors import ImageError, OptionError

@@ -193,7 +193,7 @@ def test_pose_padding_repeats_the_first_frame():
 
 
 def test_memory_does_not_grow_with_the_clip():
-    from hp_core.bench import memory_config, peak_memory
+    from hp_core.bench.memory import memory_config, peak_memory
 
     short, long = (peak_memory(memory_config(), frames) for frames in (50, 400))
     # the loop holds a handful of clip-long latents; everything else is made for the window at hand

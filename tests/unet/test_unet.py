@@ -6,7 +6,7 @@ import pytest
 import torch
 from diffusers import UNetSpatioTemporalConditionModel
 
-from hp_core.bench import count_flops
+from hp_core.bench.flops import count_flops
 from hp_core.config import PortraitConfig
 from hp_core.unet.model import PortraitUNet
 
