@@ -45,6 +45,7 @@ $(VENV)/installed: pyproject.toml | system
 
 $(VENV)/installed-tests: $(VENV)/installed
 	$(RUN) -m pip install --quiet -e ".[test]"
+	$(RUN) -m pip install --quiet --no-deps rtmlib  # its own list of packages brings a second OpenCV
 	touch $@
 
 clean:

@@ -16,9 +16,12 @@ _HOME = {
     "Intensity": "hp_core.values",
     "MotionTokens": "hp_core.values",
     "Appearance": "hp_core.values",
+    "PoseKeypoints": "hp_core.values",
     "PoseMaps": "hp_core.values",
     "PortraitPipeline": "hp_core.pipeline",
-    "AnimateOptions": "hp_core.pipeline",
+    "AlignConfig": "hp_core.config",
+    "AnimateOptions": "hp_core.request",
+    "Person": "hp_core.request",
     "result": "hp_core.progress",
     "create_analyzer": "hp_core.face.analyzer",
 }

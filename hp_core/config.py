@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from hp_core.config_svd import svd_scheduler, svd_unet, svd_vae
 from hp_core.errors import OptionError
 
-SAMPLERS = ("euler", "ddim")
+SAMPLERS = ("euler", "ddim", "dpmpp_2m", "unipc")
 NOISE_RULES = ("independent", "shared")
 INTENSITY_RULES = ("released", "paper")
 POSE_MODES = ("released", "paper", "identity")
@@ -19,6 +20,7 @@ POSE_PARTS = ("body", "face", "hands", "eyes")
 POSE_MISSING = ("interpolate", "hold", "error")
 MOTION_FILTERS = ("savgol", "one_euro")
 MOTION_ENDS = ("as it is", "loop", "ping-pong")
+MOTION_TRANSLATIONS = ("as it is", "released", "predicted")
 KERNELS = ("auto", "flash", "efficient", "math")
 """Of torch's scaled dot product attention; `auto` is the fastest that fits."""
 
@@ -198,7 +200,7 @@ class SamplingConfig:
 
     steps: int = 25
     noise: str = "independent"  # "independent" released | "shared": every frame starts from the same noise, which flickers less
-    sampler: str = "euler"  # "euler" (Karras sigmas) released | "ddim" paper
+    sampler: str = "euler"  # "euler" (Karras sigmas) released | "ddim" paper | "dpmpp_2m", "unipc": better at few steps
     appearance_guidance: tuple[float, float] = (2.0, 2.0)  # from the first step to the last
     motion_guidance: tuple[float, float] = (2.0, 2.0)
     guidance_interval: tuple[float, float] = (0.0, 1000.0)  # sigmas inside which guidance counts; outside it one branch is left
@@ -236,59 +238,6 @@ class SamplingConfig:
                 raise OptionError(f"{name} is {pair}; it needs two scales, at the first and at the last step.")
             for scale in pair:
                 check_range(name, scale, 0, 100)
-
-
-def svd_unet() -> dict[str, Any]:
-    """SVD-XT's UNet, as diffusers' `UNetSpatioTemporalConditionModel` takes it."""
-    return {
-        "sample_size": 96,
-        "in_channels": 8,
-        "out_channels": 4,
-        "down_block_types": ["CrossAttnDownBlockSpatioTemporal"] * 3 + ["DownBlockSpatioTemporal"],
-        "up_block_types": ["UpBlockSpatioTemporal"] + ["CrossAttnUpBlockSpatioTemporal"] * 3,
-        "block_out_channels": [320, 640, 1280, 1280],
-        "addition_time_embed_dim": 256,
-        "projection_class_embeddings_input_dim": 768,
-        "layers_per_block": 2,
-        "cross_attention_dim": 1024,
-        "transformer_layers_per_block": 1,
-        "num_attention_heads": [5, 10, 20, 20],
-        "num_frames": 25,
-    }
-
-
-def svd_vae() -> dict[str, Any]:
-    """SVD's temporal-decoder VAE, as diffusers' `AutoencoderKLTemporalDecoder` takes it."""
-    return {
-        "in_channels": 3,
-        "out_channels": 3,
-        "down_block_types": ["DownEncoderBlock2D"] * 4,
-        "block_out_channels": [128, 256, 512, 512],
-        "layers_per_block": 2,
-        "latent_channels": 4,
-        "sample_size": 768,
-        "scaling_factor": 0.18215,
-        "force_upcast": True,
-    }
-
-
-def svd_scheduler() -> dict[str, Any]:
-    """SVD's noise schedule: v-prediction, Karras sigmas 700 .. 0.002, continuous timesteps."""
-    return {
-        "num_train_timesteps": 1000,
-        "beta_start": 0.00085,
-        "beta_end": 0.012,
-        "beta_schedule": "scaled_linear",
-        "trained_betas": None,
-        "prediction_type": "v_prediction",
-        "interpolation_type": "linear",
-        "use_karras_sigmas": True,
-        "sigma_min": 0.002,
-        "sigma_max": 700.0,
-        "timestep_spacing": "leading",
-        "timestep_type": "continuous",
-        "steps_offset": 1,
-    }
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from hp_core.commands.options import Analyzer, Crop, Intensity, Json, OnMissing
+from hp_core.commands.options import Analyzer, Crop, Intensity, Json, OnMissing, Translation
 from hp_core.terminal import Bars, figures
 
 motion_app = typer.Typer(help="Motion templates: made from a video, looked at, edited, reused by `animate`.", no_args_is_help=True)
@@ -71,6 +71,9 @@ def edit(
     yaw: Annotated[float, typer.Option(help="Turn of the head added, degrees, -90..90.")] = 0.0,
     pitch: Annotated[float, typer.Option(help="Nod of the head added, degrees, -90..90.")] = 0.0,
     roll: Annotated[float, typer.Option(help="Tilt of the head added, degrees, -90..90.")] = 0.0,
+    translation: Annotated[
+        Translation, typer.Option(help="The head's place in the motion: released is zero, predicted the encoder's own.")
+    ] = "as it is",
     as_json: Json = False,
 ) -> None:
     """Change a motion: strength, smoothness, length, end, turn of the head."""
@@ -89,6 +92,7 @@ def edit(
         yaw=yaw,
         pitch=pitch,
         roll=roll,
+        translation=translation,
     )
     changed.save(output)
     _describe(output, as_json)

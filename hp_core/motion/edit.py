@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from hp_core.config import MOTION_ENDS, MOTION_FILTERS, check_choice, check_range
+from hp_core.config import MOTION_ENDS, MOTION_FILTERS, MOTION_TRANSLATIONS, check_choice, check_range
 from hp_core.errors import OptionError
 from hp_core.values import MotionTokens
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _POLYNOMIAL = 2  # degree of the Savitzky-Golay fit: keeps the height of a blink that the window sees whole
+_BLOCK = 32  # frames smoothed at once
 _BETA = 0.05  # One-Euro: how far the cutoff rises with speed, per deviation of the channel
 
 
@@ -49,8 +50,8 @@ class _Parts:
 
 
 def neutral_frame(motion: MotionTokens) -> int:
-    """The frame nearest to the clip's median expression: a person's resting face, where the clip shows it at all."""
-    expression = motion.tokens[..., :-6].flatten(1)  # (frames, tokens * channels)
+    """The frame nearest to the clip's median expression, tokens averaged: a person's resting face, where the clip shows it at all."""
+    expression = motion.tokens[..., :-6].mean(dim=1)  # (frames, channels)
     return int((expression - expression.median(dim=0).values).norm(dim=1).argmin())
 
 
@@ -72,7 +73,7 @@ def with_strength(motion: MotionTokens, *, expression: float = 1.0, rotation: fl
     parts = _Parts.of(motion)
 
     def scaled(part: Tensor, by: float) -> Tensor:
-        return part if by == 1 else part[at] + by * (part - part[at])
+        return part if by == 1 else part[at].lerp(part, by)
 
     return replace(parts, expression=scaled(parts.expression, expression), rotation=scaled(parts.rotation, rotation)).joined(motion)
 
@@ -86,6 +87,18 @@ def with_head(motion: MotionTokens, *, scale: float = 1.0, offset: tuple[float, 
     if scale == 1 and not any(offset):
         return motion
     return replace(parts, rotation=parts.rotation * scale + parts.rotation.new_tensor(offset)).joined(motion)
+
+
+def with_translation(motion: MotionTokens, rule: str) -> MotionTokens:
+    """What the tokens say of the head's place: `as it is`, `released` (zero, as published) or `predicted` (the encoder's own).
+
+    Weights that were trained on one of the two understand that one.
+    """
+    check_choice("translation", rule, MOTION_TRANSLATIONS)
+    if rule == "as it is":
+        return motion
+    parts = _Parts.of(motion)
+    return replace(parts, moved=parts.translation * (rule == "predicted")).joined(motion)
 
 
 def with_head_rotation_of(motion: MotionTokens, other: MotionTokens, *, relative: bool = False, neutral: int | None = None) -> MotionTokens:
@@ -151,8 +164,9 @@ def edited(
     yaw: float = 0.0,
     pitch: float = 0.0,
     roll: float = 0.0,
+    translation: str = "as it is",
 ) -> MotionTokens:
-    """Several edits at once, in this order: smoothing, strength, turn of the head, length, end. The defaults change nothing.
+    """Several edits at once, in this order: smoothing, strength, head, length, end. The defaults change nothing.
 
     Args:
         neutral: index of the neutral frame, of the unedited clip; -1 takes `neutral_frame`.
@@ -162,7 +176,7 @@ def edited(
     check_choice("end", end, MOTION_ENDS)
     out = smoothed(motion, smooth, kind=filter)
     out = with_strength(out, expression=expression, rotation=rotation, neutral=None if neutral < 0 else neutral)
-    out = with_head(out, offset=(yaw, pitch, roll))
+    out = with_translation(with_head(out, offset=(yaw, pitch, roll)), translation)
     out = stretched(out, frames or len(out))
     if end == "ping-pong":
         return ping_pong(out)
@@ -188,9 +202,9 @@ def smoothed(motion: MotionTokens, window: int, *, kind: str = "savgol") -> Moti
     import torch
 
     def change(part: Tensor) -> Tensor:
-        flat = part.flatten(1).double().numpy()  # (frames, channels)
-        smooth = _savgol(flat, width) if kind == "savgol" else _one_euro(flat, width)
-        return torch.from_numpy(smooth).to(part.dtype).reshape(part.shape)
+        flat = part.flatten(1)  # (frames, channels)
+        smooth = _savgol(flat, width) if kind == "savgol" else torch.from_numpy(_one_euro(flat.double().numpy(), width)).to(part.dtype)
+        return smooth.reshape(part.shape)
 
     return _Parts.of(motion).map(change).joined(motion)
 
@@ -208,7 +222,7 @@ def stretched(motion: MotionTokens, frames: int) -> MotionTokens:
     share = (at - low).float()
 
     def change(part: Tensor) -> Tensor:
-        return _lerp(part[low], part[high], share.reshape(-1, *[1] * (part.ndim - 1)))
+        return part[low].lerp_(part[high], share.reshape(-1, *[1] * (part.ndim - 1)))  # in place, in a copy
 
     return _Parts.of(motion).map(change).joined(motion)
 
@@ -302,6 +316,11 @@ def _index(motion: MotionTokens, frame: int) -> int:
 
 
 def _same_encoder(first: MotionTokens, second: MotionTokens) -> None:
+    if first.encoder and second.encoder and first.encoder != second.encoder:
+        raise OptionError(
+            f"The motions were made by the encoders {first.encoder} and {second.encoder}, which mean different things by their numbers. "
+            "Encode both with the same weights."
+        )
     if first.tokens.shape[1:] != second.tokens.shape[1:]:
         raise OptionError(
             f"The motions have {tuple(first.tokens.shape[1:])} and {tuple(second.tokens.shape[1:])} tokens and channels: they come "
@@ -313,10 +332,20 @@ def _lerp(first: Tensor, second: Tensor, share: Tensor | float) -> Tensor:
     return first + (second - first) * share
 
 
-def _savgol(flat: np.ndarray, width: int) -> np.ndarray:
+def _savgol(flat: Tensor, width: int) -> Tensor:
+    """The filter is linear over the frames: its matrix is found once, and multiplied where it is not zero."""
+    import numpy as np
+    import torch
     from scipy.signal import savgol_filter
 
-    return savgol_filter(flat, width, _POLYNOMIAL, axis=0, mode="interp")
+    frames = len(flat)
+    matrix = torch.from_numpy(savgol_filter(np.eye(frames), width, _POLYNOMIAL, axis=0, mode="interp")).to(flat.dtype)
+    out = torch.empty_like(flat)
+    for start in range(0, frames, _BLOCK):
+        rows = slice(start, min(start + _BLOCK, frames))
+        reach = slice(max(0, rows.start - width), min(frames, rows.stop + width))
+        torch.mm(matrix[rows, reach], flat[reach], out=out[rows])
+    return out
 
 
 def _one_euro(flat: np.ndarray, width: int) -> np.ndarray:

@@ -67,12 +67,13 @@ def align_pose(
     points = filled(moving, config.on_missing).points
     target = in_square(filled(standing, "error").points[0], portrait.square, (size, size))
     if config.mode == "identity":
-        x1, y1, x2, y2 = driving.square
-        scale = size / ((x2 - x1 + y2 - y1) / 2)
-        fit = Alignment(scale, (-scale * x1, -scale * y1))
+        x1, y1, x2, _ = driving.square_of(0)
+        fit = Alignment(size / (x2 - x1), (-x1 * size / (x2 - x1), -y1 * size / (x2 - x1)))
+        placed = np.stack([in_square(frame, driving.square_of(number), (size, size)) for number, frame in enumerate(points)])
     else:
         fit = fitted(points, target, level=config.level, reference=config.reference)
-    aligned = steadied(fit.apply(points), config)
+        placed = fit.apply(points)
+    aligned = steadied(placed, config)
     return PoseMaps(
         maps=torch.zeros(0, 3, size, size, dtype=torch.uint8),
         index=torch.arange(len(aligned)),

@@ -116,9 +116,9 @@ class _Canvas:
 
         for number, (first, second) in enumerate(_FINGERS):
             if min(points[first, 2], points[second, 2]) >= VISIBLE:
-                ends = [(round(x), round(y)) for x, y in points[[first, second], :2].tolist()]
+                start, end = ((round(x), round(y)) for x, y in points[[first, second], :2].tolist())
                 colour = self._shade(_hue(number / 20), points[first, 2] * points[second, 2])
-                cv2.line(self.picture, *ends, colour, self._width(_FINGER))
+                cv2.line(self.picture, start, end, colour, self._width(_FINGER))
         self.dots(points, _JOINT, (0, 0, 255))
 
     def dots(self, points: np.ndarray, radius: int, colour: tuple[int, int, int]) -> None:

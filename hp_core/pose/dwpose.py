@@ -11,14 +11,17 @@ from typing import Any
 import numpy as np
 
 from hp_core.errors import PortraitError, WeightsError
-from hp_core.face.model_files import check_picture
+from hp_core.image import check_picture
 from hp_core.pose.keypoints import POINTS, followed
 from hp_core.progress import Progress, Stage
 from hp_core.values import PoseKeypoints
 
 DETECTOR_FILE, ESTIMATOR_FILE = "dwpose/yolox_l.onnx", "dwpose/dw-ll_ucoco_384.onnx"
 REMEDY = "Fetch both files with `hp-portrait download --for dwpose`."
-_INSTALL = "Run `pip install --no-deps rtmlib` and `pip install onnxruntime` (or onnxruntime-gpu, never both); its own list of packages holds a second OpenCV."
+_INSTALL = (
+    "Run `pip install --no-deps rtmlib` (its own list of packages brings a second OpenCV) and `pip install onnxruntime` "
+    "(or onnxruntime-gpu, never both)."
+)
 
 _DETECTOR_SIZE, _ESTIMATOR_SIZE = (640, 640), (288, 384)  # height and width; width and height
 _DETECTOR_SCORE, _DETECTOR_OVERLAP = 0.3, 0.45
@@ -32,7 +35,7 @@ class DwposeEstimator:
     Args:
         detector: ``yolox_l.onnx``.
         estimator: ``dw-ll_ucoco_384.onnx``.
-        device: of onnxruntime, in rtmlib's words; None takes a CUDA card if onnxruntime knows one, else the CPU.
+        device: of onnxruntime, in rtmlib's words; None takes the best it knows.
 
     Raises:
         WeightsError: rtmlib or onnxruntime is not installed, a file is absent, or is no such model.
@@ -45,9 +48,11 @@ class DwposeEstimator:
         try:
             import onnxruntime
             from rtmlib import YOLOX, RTMPose
+            from rtmlib.tools.base import RTMLIB_SETTINGS
         except ImportError as error:
             raise WeightsError(f"DWPose needs the packages rtmlib and onnxruntime ({error}). {_INSTALL}") from error
-        chosen = device or ("cuda" if "CUDAExecutionProvider" in onnxruntime.get_available_providers() else "cpu")
+        names = {provider: name for name, provider in RTMLIB_SETTINGS["onnxruntime"].items()}
+        chosen = device or names.get(onnxruntime.get_available_providers()[0], "cpu")  # the first is onnxruntime's best
         try:
             with redirect_stdout(io.StringIO()):  # rtmlib prints what it loads
                 self._detector: Any = YOLOX(

@@ -100,6 +100,28 @@ def from_openpose(frames: Sequence[Any], near: np.ndarray | None = None) -> Pose
     return followed(people, size, "pose keypoints", near)
 
 
+def of_track(frames: Sequence[Any] | None, track: FaceTrack) -> PoseKeypoints | None:
+    """`from_openpose` of the person whose face ``track`` follows; None stays None."""
+    if frames is None:
+        return None
+    canvas = frames[0] if frames and isinstance(frames[0], dict) else {}
+    width = canvas.get("canvas_width") or track.portrait.shape[1]
+    return from_openpose(frames, track.five_points[: len(frames), 2] * (width / track.portrait.shape[1]))
+
+
+def nose_path(track: FaceTrack | None, frames: int) -> np.ndarray | None:
+    """(frames, 2) pixels of the nose in ``track``; None without one.
+
+    Raises:
+        OptionError: the track has another number of frames.
+    """
+    if track is None:
+        return None
+    if len(track) != frames:
+        raise OptionError(f"The clip has {frames} frames, the face track {len(track)}. Make both from the same frames.")
+    return track.five_points[:, 2]
+
+
 def to_openpose(keypoints: PoseKeypoints) -> list[dict[str, Any]]:
     """The same as ComfyUI's `POSE_KEYPOINT`, one person a frame, coordinates in pixels."""
     width, height = keypoints.size

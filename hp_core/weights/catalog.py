@@ -31,7 +31,7 @@ class WeightFile:
         repo, revision, remote: its place on the Hugging Face hub; `remote` defaults to the last part of `path`.
         mirror: a repository that holds the same file without a gate.
         url: a plain address instead of a repository.
-        group: `animate` (needed), `identity`, `faces` or `yolo` (optional).
+        group: `animate` (needed), `identity`, `faces`, `yolo`, `dwpose` or `evaluation` (optional).
         alternatives: other names under which the same content is accepted, the preferred first.
     """
 
@@ -129,9 +129,71 @@ CATALOG: dict[str, WeightFile] = {
             remote="yoloface_v5m.pt",
             group="yolo",
         ),
+        *(
+            WeightFile(
+                name,
+                path,
+                f"DWPose's {purpose}, for the pose mode paper or identity",
+                "Apache-2.0",
+                size,
+                repo="yzd-v/DWPose",
+                remote=path.rpartition("/")[2],
+                group="dwpose",
+            )
+            for name, path, purpose, size in (
+                ("dwpose_detector", "dwpose/yolox_l.onnx", "detector of people", None),
+                ("dwpose", "dwpose/dw-ll_ucoco_384.onnx", "whole-body keypoints", 134_399_116),
+            )
+        ),
+        WeightFile(
+            "i3d",
+            "evaluation/i3d_torchscript.pt",
+            "I3D of Kinetics-400 as StyleGAN-V uses it, for FVD",
+            "see its repository",
+            None,
+            repo="flateon/FVD-I3D-torchscript",
+            remote="i3d_torchscript.pt",
+            group="evaluation",
+        ),
+        WeightFile(
+            "inception",
+            "evaluation/inception-2015-12-05.pt",
+            "Inception of StyleGAN2-ADA's metrics, for FID",
+            "see StyleGAN2-ADA",
+            None,
+            url="https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/inception-2015-12-05.pt",
+            group="evaluation",
+        ),
+        WeightFile(
+            "alexnet",
+            "evaluation/alexnet-owt-7be5be79.pth",
+            "torchvision's AlexNet, for LPIPS",
+            "BSD-3-Clause",
+            None,
+            url="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+            group="evaluation",
+        ),
+        WeightFile(
+            "vgg16",
+            "evaluation/vgg16-397923af.pth",
+            "torchvision's VGG-16, for LPIPS",
+            "BSD-3-Clause",
+            None,
+            url="https://download.pytorch.org/models/vgg16-397923af.pth",
+            group="evaluation",
+        ),
+        WeightFile(
+            "smirk",
+            "evaluation/SMIRK_em1.pt",
+            "SMIRK's encoder, for AED and APD",
+            "MIT",
+            None,
+            url="https://drive.usercontent.google.com/download?id=1T65uEd9dVLHgVw5KiUYL66NUee-MCzoE&export=download&confirm=t",
+            group="evaluation",
+        ),
     )
 }
-GROUPS = ("animate", "identity", "faces", "yolo")
+GROUPS = ("animate", "identity", "faces", "yolo", "dwpose", "evaluation")
 # Configurations are optional: a folder without them has the released values.
 MODULES = ("expression", "headpose", "motion_proj", "dino", "image_proj", "pose_guider", "unet", "vae")
 

@@ -114,7 +114,9 @@ def test_no_point_leaves_its_relation_to_its_neighbours(seed, strength, lock_x, 
 def test_the_figure_does_not_breathe():
     driver, portrait = people(3, 40), people(4)[0]
     out = fitted(driver, portrait).apply(driver)
-    ratio = np.linalg.norm(out[:, NECK, :2] - out[:, NOSE, :2], axis=-1) / np.linalg.norm(driver[:, NECK, :2] - driver[:, NOSE, :2], axis=-1)
+    ratio = np.linalg.norm(out[:, NECK, :2] - out[:, NOSE, :2], axis=-1) / np.linalg.norm(
+        driver[:, NECK, :2] - driver[:, NOSE, :2], axis=-1
+    )
     assert np.ptp(ratio) < 1e-4
 
 
@@ -178,9 +180,7 @@ def test_frames_without_keypoints_are_filled_and_reported():
     points, found = people(2, 5), np.array([True, False, False, True, False])
     points[~found] = 0
     events = []
-    stage = align_pose(
-        track(5), track(1), PAPER, driving_keypoints=keypoints(points, found=found), portrait_keypoints=keypoints(people(2))
-    )
+    stage = align_pose(track(5), track(1), PAPER, driving_keypoints=keypoints(points, found=found), portrait_keypoints=keypoints(people(2)))
     while True:
         try:
             events.append(next(stage))
@@ -196,7 +196,7 @@ def test_frames_without_keypoints_are_filled_and_reported():
         driving_keypoints=keypoints(points, found=found), portrait_keypoints=keypoints(people(2)),
     ))  # fmt: skip
     np.testing.assert_allclose(held.skeletons[2, NOSE], held.skeletons[0, NOSE], atol=1e-3)
-    with pytest.raises(PortraitError, match="No person in frame 1 .*3 of 5"):
+    with pytest.raises(PortraitError, match=r"No person in frame 1 .*3 of 5"):
         result(align_pose(track(5), track(1), replace(PAPER, on_missing="error"), driving_keypoints=keypoints(points, found=found)))
     with pytest.raises(PortraitError, match="No person in any of 5 frames"):
         result(align_pose(track(5), track(1), PAPER, driving_keypoints=keypoints(points, found=np.zeros(5, bool))))
@@ -216,7 +216,7 @@ def test_a_driver_far_smaller_or_larger_than_the_portrait(scale):
 def test_nothing_in_common_is_refused():
     nose_alone = people(1, 2)
     nose_alone[:, 1:, 2] = 0
-    with pytest.raises(PortraitError, match="no edge in common.*identity"):
+    with pytest.raises(PortraitError, match=r"no edge in common.*identity"):
         fitted(nose_alone, people(1)[0])
 
 

@@ -19,7 +19,9 @@ pytest.importorskip("rtmlib")
 LEFT, RIGHT = (200.0, 320.0), (440.0, 320.0)  # centres of the detector's two boxes, in its 640x640
 
 
-def save(path: Path, nodes: list[onnx.NodeProto], shape: list[int], outputs: dict[str, list[int]], constants: dict[str, np.ndarray]) -> Path:
+def save(
+    path: Path, nodes: list[onnx.NodeProto], shape: list[int], outputs: dict[str, list[int]], constants: dict[str, np.ndarray]
+) -> Path:
     def info(name: str, size: list[int]) -> onnx.ValueInfoProto:
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, size)
 
@@ -108,7 +110,7 @@ def test_without_a_box_the_whole_picture_is_one_person(tmp_path):
 
 def test_absent_and_wrong_models_are_refused(tmp_path):
     good = detector(tmp_path / "d.onnx", [])
-    with pytest.raises(WeightsError, match="not there.*hp-portrait download --for dwpose"):
+    with pytest.raises(WeightsError, match=r"not there.*hp-portrait download --for dwpose"):
         DwposeEstimator(good, tmp_path / "absent.onnx")
     (tmp_path / "broken.onnx").write_bytes(b"no model")
     with pytest.raises(WeightsError, match="cannot be loaded"):

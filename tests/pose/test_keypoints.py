@@ -109,7 +109,9 @@ def test_controlnets_limbs_are_dim_and_its_joints_are_not():
     picture = draw_skeleton(points, 512)
     assert picture[256, 250].tolist() == [153, 0, 0], "the first limb is red at 0.6"
     assert picture[256, 100].tolist() == [255, 85, 0], "the neck's joint is the second colour of eighteen"
-    assert picture[252, 250].any() and picture[260, 250].any() and not picture[250, 250].any(), "four pixels on either side"
+    assert picture[252, 250].any()
+    assert picture[260, 250].any()
+    assert not picture[250, 250].any(), "four pixels on either side"
 
 
 def test_mimicmotions_colours_follow_confidence_with_red_and_blue_exchanged():

@@ -1,0 +1,277 @@
+"""From files to a file: who is in the picture, who drives them, and what the video shows (`hp-portrait animate`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from hp_core.compose import Paster
+from hp_core.config import SamplingConfig, frames_from
+from hp_core.errors import FaceError, OptionError, about
+from hp_core.face.choose import Which
+from hp_core.face.crop import crop_square
+from hp_core.face.likeness import Likeness
+from hp_core.image import load_image
+from hp_core.motion.edit import at_rate, trimmed, with_translation
+from hp_core.pose.align import black_pose
+from hp_core.pose.keypoints import followed
+from hp_core.progress import Notice, Progress, Stage
+from hp_core.request import AnimateOptions, Driver, check_request
+from hp_core.values import FaceTrack, MotionTokens, PoseKeypoints, PoseMaps
+from hp_core.video import VideoWriter
+from hp_core.weights.load import PortraitModels, file_fingerprint
+
+if TYPE_CHECKING:
+    from hp_core.pipeline import PortraitPipeline
+    from hp_core.pose.dwpose import DwposeEstimator
+
+MAX_PLAYABLE_SIDE = 4096  # of H.264 in most browsers and hardware decoders
+COMPARE_SIDE = 256  # fewest pixels of a side in the compare view; smaller results are enlarged
+
+
+def animate(
+    pipeline: PortraitPipeline, portrait: Path, driving: Path, output: Path, *, sampling: SamplingConfig, options: AnimateOptions
+) -> Stage[Path]:
+    """See `PortraitPipeline.animate`."""
+    picture, drivers = check_request(portrait, driving, output, options)
+    if options.view == "portrait" and max(picture.shape) > MAX_PLAYABLE_SIDE:
+        yield Notice(
+            f"{portrait} is {picture.shape[1]}x{picture.shape[0]}; many players stop at {MAX_PLAYABLE_SIDE} pixels. "
+            "Use a smaller picture, or the view crop."
+        )
+    for driver in drivers:
+        if driver.variable_rate:
+            yield Notice(f"{driver.path} has a variable frame rate; it is read at its average, {float(driver.fps):.3f} frames/s.")
+    first = drivers[0]
+    writer = VideoWriter(  # now, because it refuses what it could not write; the file is opened by the first frame
+        output,
+        fps=first.fps,
+        audio_from=driving if options.sound and first.has_audio else None,
+        audio_start=options.start / first.fps,
+        metadata=provenance(pipeline.models, options.seed) if options.provenance else None,
+        crf=options.crf,
+    )
+    run = _Run(pipeline, options, sampling)
+    likes = (options.portrait_like, options.driving_like)
+    faces = [run.likeness(like) or which for like, which in zip(likes, (options.portrait_face, options.driving_face), strict=True)]
+    performances = [(yield from run.perform(picture, portrait, faces[0], first, faces[1], first.fps))]
+    for person, driver in zip(options.people, drivers[1:], strict=True):
+        performances.append((yield from run.perform(picture, portrait, person.face, driver, "largest", first.fps)))
+    total = max(len(performance.motion) for performance in performances)
+    with writer:
+        for done, frame in enumerate(run.pictures(performances, total), 1):
+            writer.write(frame)
+            yield Progress("decode", done, total)
+    return output
+
+
+@dataclass(frozen=True)
+class _Performance:
+    """One person's share of the video, before it is decoded."""
+
+    portrait: FaceTrack
+    motion: MotionTokens
+    latents: Tensor
+    driver: Driver
+    squares: np.ndarray | None  # (frames, 4) or (1, 4) of the driver's, None where nothing of it is seen
+
+
+class _Run:
+    """The stages of one call, person by person."""
+
+    def __init__(self, pipeline: PortraitPipeline, options: AnimateOptions, sampling: SamplingConfig) -> None:
+        self.pipeline, self.options, self.sampling = pipeline, options, sampling
+
+    def likeness(self, picture: Path | None) -> Likeness | None:
+        """The person in ``picture``, if one is named.
+
+        Raises:
+            OptionError: the weights have no ArcFace to compare by.
+        """
+        if picture is None:
+            return None
+        identity = self.pipeline.models.identity
+        if identity is None:
+            raise OptionError(
+                f"{picture} cannot be compared: these weights have no arcface.onnx. Run `hp-portrait download --for identity`."
+            )
+        with about(picture, FaceError):
+            return Likeness.of(load_image(picture), self.pipeline.analyzer, identity)
+
+    def perform(
+        self, picture: np.ndarray, name: Path, face: Which, driver: Driver, driving_face: Which, fps: Fraction
+    ) -> Stage[_Performance]:
+        """Everything up to the latents of one person.
+
+        Args:
+            name: the portrait's file, for messages.
+            fps: of the result; a driver of another rate is brought to it.
+        """
+        pipeline, options = self.pipeline, self.options
+        count = frames_from(options.start, options.frames, driver.frames, driver.path)
+        with about(name, FaceError, OptionError):  # "hold": a single picture has no frames before or after to speak of
+            crop = "face" if options.crop == "follow" else options.crop
+            portrait = yield from pipeline.face_crop([picture], total=1, which=face, on_missing="hold", crop=crop, stage="portrait")
+        if not portrait.crop_points_found:
+            yield Notice("No face found in the portrait's own crop; the points of the whole picture align the identity.")
+        appearance = pipeline.appearance(portrait)
+        if driver.motion is not None:
+            motion, squares = trimmed(driver.motion, options.start, options.start + count), None
+            pose = black_pose(len(motion), portrait.portrait_crop.shape[:2])
+        else:
+            estimator = yield from self._estimator()
+            people: list[list[np.ndarray]] = []
+            with about(driver.path, FaceError, OptionError):
+                track = yield from pipeline.face_crop(
+                    _noting(driver.pictures(options.start, count), estimator, people),
+                    total=count,
+                    which=driving_face,
+                    on_missing=options.on_missing,
+                    crop=options.crop,
+                    stiffness=options.stiffness,
+                    fps=driver.fps,
+                    start=options.start,
+                )
+            motion = yield from pipeline.motion(track, pipeline.intensity(track, options.intensity))
+            squares = np.array([track.square]) if track.squares is None else track.squares
+            pose = yield from self._pose(track, portrait, people, estimator)
+            del track  # its crops grow with the clip
+        motion = with_translation(at_rate(motion, fps), options.translation)
+        if len(pose) != len(motion):  # of a driver of another rate, whose pose is black
+            pose = black_pose(len(motion), portrait.portrait_crop.shape[:2])
+        latents = yield from pipeline.sample(appearance, motion, pose, sampling=self.sampling, seed=options.seed)
+        return _Performance(portrait, motion, latents, driver, squares)
+
+    def _estimator(self) -> Stage[DwposeEstimator | None]:
+        """DWPose, where the pose needs it and it is asked for or at hand."""
+        options, files = self.options, self.pipeline.dwpose
+        if options.pose.mode == "released" or options.keypoints == "face" or (options.keypoints == "auto" and files is None):
+            return None
+        from hp_core.errors import WeightsError
+        from hp_core.pose.dwpose import REMEDY, DwposeEstimator
+
+        if files is None:
+            raise WeightsError(f"The pose is to come from DWPose, whose two files are not among the weights. {REMEDY}")
+        try:
+            return DwposeEstimator(*files)
+        except WeightsError as error:
+            if options.keypoints == "dwpose":
+                raise
+            yield Notice(f"The pose comes from the face track: {error}")
+            return None
+
+    def _pose(
+        self, track: FaceTrack, portrait: FaceTrack, people: list[list[np.ndarray]], estimator: DwposeEstimator | None
+    ) -> Stage[PoseMaps]:
+        config = self.options.pose
+        if estimator is None:
+            if config.mode != "released":
+                yield Notice("The pose is that of the face alone: nose, neck and face points; DWPose would add shoulders and arms.")
+            return (yield from self.pipeline.pose(track, portrait, config))
+        height, width = track.portrait.shape[:2]
+        moving = followed(people, (width, height), "DWPose", track.five_points[:, 2])
+        image = portrait.portrait
+        standing: PoseKeypoints = followed(
+            [estimator.people(image)], (image.shape[1], image.shape[0]), "DWPose of the portrait", portrait.five_points[:1, 2]
+        )
+        return (yield from self.pipeline.pose(track, portrait, config, moving, standing))
+
+    def pictures(self, performances: list[_Performance], total: int) -> Iterator[np.ndarray]:
+        """The video's frames; whoever is done first stands still."""
+        options, first = self.options, performances[0]
+        clips = [_standing_on(self.pipeline.decode(each.latents, sampling=self.sampling)) for each in performances]
+        if options.view == "portrait":
+            pasters = [Paster(each.portrait, region=options.paste, match_colour=options.match_colour) for each in performances]
+            for _ in range(total):
+                whole = first.portrait.portrait
+                for paste, clip in zip(pasters, clips, strict=True):
+                    whole = paste(next(clip), whole)
+                yield whole
+            return
+        beside = self._compared(first, total) if options.view == "compare" else (lambda frame: frame)
+        for _ in range(total):
+            yield beside(next(clips[0]))
+
+    def _compared(self, performance: _Performance, count: int) -> Callable[[np.ndarray], np.ndarray]:
+        """A function from a result frame to portrait, driving frame and result side by side."""
+        side = max(self.pipeline.config.face.image_size, COMPARE_SIDE)
+        squares = performance.squares
+        assert squares is not None  # `check_request` refuses the view of a driver without pictures
+        source = enumerate(performance.driver.pictures(self.options.start, count))
+        still = np.asarray(crop_square(performance.portrait.portrait, performance.portrait.square, side))
+
+        def compared(frame: np.ndarray) -> np.ndarray:
+            number, original = next(source)
+            x1, y1, x2, y2 = (round(float(corner)) for corner in squares[min(number, len(squares) - 1)])
+            cut = crop_square(original, (x1, y1, x2, y2), side)
+            return np.hstack([still, np.asarray(cut), np.asarray(Image.fromarray(frame).resize((side, side)))])
+
+        return compared
+
+
+def provenance(models: PortraitModels, seed: int) -> dict[str, str]:
+    """Container metadata: synthetic, by what, from which weights."""
+    try:
+        number = version("hunyuanportrait")
+    except PackageNotFoundError:
+        number = "unknown"
+    facts = {
+        "synthetic": True,
+        "digital_source_type": "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia",
+        "generator": f"hunyuanportrait {number}",
+        "weights": models.fingerprint,
+        "trained": models.config.trained,
+        "seed": seed,
+    }
+    return {"comment": json.dumps(facts), "description": "Synthetic video: a portrait animated by HunyuanPortrait."}
+
+
+def motion_of(
+    pipeline: PortraitPipeline,
+    driving: Path,
+    *,
+    start: int = 0,
+    frames: int | None = None,
+    which: Which = "largest",
+    on_missing: str = "error",
+    crop: str = "face",
+    intensity: str | None = None,
+) -> Stage[MotionTokens]:
+    """See `PortraitPipeline.motion_of`."""
+    driver = Driver.open(driving, frames)
+    if driver.motion is not None:
+        raise OptionError(f"{driving} is a motion already. Name the video it is to come from.")
+    count = frames_from(start, frames, driver.frames, driving)
+    with about(driving, FaceError, OptionError):
+        track = yield from pipeline.face_crop(
+            driver.pictures(start, count), total=count, which=which, on_missing=on_missing, crop=crop, fps=driver.fps, start=start
+        )
+    motion = yield from pipeline.motion(track, pipeline.intensity(track, intensity))
+    return replace(motion, source=file_fingerprint(driving))
+
+
+def _noting(frames: Iterator[np.ndarray], estimator: DwposeEstimator | None, people: list[list[np.ndarray]]) -> Iterator[np.ndarray]:
+    """``frames``, of which ``people`` takes down the keypoints as they pass: a video is read once."""
+    for frame in frames:
+        if estimator is not None:
+            people.append(estimator.people(frame))
+        yield frame
+
+
+def _standing_on(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """``frames``, then the last one for ever."""
+    frame = next(frames)
+    yield frame
+    for frame in frames:
+        yield frame
+    while True:
+        yield frame

@@ -1,0 +1,46 @@
+"""Alignment on the world's exact geometry: where the portrait's nose goes when somebody else gives the performance."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hp_core.demo.geometry import Head
+from hp_core.demo.identity import Identity
+from hp_core.demo.performance import Performance
+from hp_core.demo.world import HeldOutPair, held_out_pairs, portrait_performance
+from hp_core.pose.align import fitted
+from hp_core.pose.keypoints import NOSE, POINTS
+from hp_core.training.rendered import body_points
+
+FRAMES, SIZE = 24, 128
+
+
+def points(person: int, performance: Performance, size: int) -> np.ndarray:
+    """(frames, 128, 3): the true body points of a person giving a performance."""
+    who = Identity.sample(person)
+    out = np.zeros((len(performance), POINTS, 3), np.float32)
+    for index in range(len(performance)):
+        out[index, :18] = body_points(Head(who, performance, index, size))
+    return out
+
+
+def nose_errors(pair: HeldOutPair) -> tuple[float, float]:
+    """Mean distance in pixels of the nose's way from the truth's: with the aligned skeleton, and with a nose that stands still."""
+    performance = pair.performance(FRAMES)
+    truth = points(pair.portrait_seed, performance, SIZE)[:, NOSE, :2]
+    portrait = points(pair.portrait_seed, portrait_performance(pair.performance_seed), SIZE)[0]
+    driver = points(pair.driver_seed, performance, 2 * SIZE)  # driving videos are larger
+    aligned = fitted(driver, portrait).apply(driver)[:, NOSE, :2]
+
+    def way(path: np.ndarray) -> np.ndarray:
+        return path - path[0]
+
+    return (
+        float(np.linalg.norm(way(aligned) - way(truth), axis=-1).mean()),
+        float(np.linalg.norm(way(truth), axis=-1).mean()),
+    )
+
+
+def test_the_aligned_nose_errs_by_less_than_half_of_one_that_stands_still() -> None:
+    aligned, black = np.array([nose_errors(pair) for pair in held_out_pairs(64)]).mean(axis=0)
+    assert aligned <= black / 2
