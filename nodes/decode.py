@@ -6,6 +6,8 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from hp_core.compose import PASTE_REGIONS
+
 from . import host, sockets
 from .schema import advanced, schema
 
@@ -55,6 +57,18 @@ class PasteBack(io.ComfyNode):
                     optional=True,
                     tooltip="Frames to paste into instead, such as another face's Paste Back: several faces in one picture.",
                 ),
+                io.Combo.Input(
+                    "region",
+                    options=list(PASTE_REGIONS),
+                    default="crop",
+                    tooltip="crop: the whole square, as released. face: an ellipse about the face; hair ends, shoulders and background "
+                    "stay the picture's own.",
+                ),
+                io.Boolean.Input(
+                    "match_colour",
+                    default=False,
+                    tooltip="Bring each frame to the colours of the picture, measured on the square's border.",
+                ),
                 advanced(
                     io.Boolean.Input(
                         "even_size",
@@ -70,8 +84,11 @@ class PasteBack(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, images: Any, portrait: Any, onto: Any = None, even_size: bool = True) -> io.NodeOutput:
+    def execute(
+        cls, images: Any, portrait: Any, region: str, match_colour: bool, onto: Any = None, even_size: bool = True
+    ) -> io.NodeOutput:
         """Frame by frame."""
         from hp_core.compose import paste_clip
 
-        return io.NodeOutput(*host.watched(paste_clip(images, portrait, onto, even_size=even_size)))
+        stage = paste_clip(images, portrait, onto, even_size=even_size, region=region, match_colour=match_colour)
+        return io.NodeOutput(*host.watched(stage))

@@ -10,7 +10,7 @@ from .face import FaceCrop, TrackPreview
 from .load import Download, Load
 from .motion import IntensityEstimate, MotionEncode
 from .motion_files import MotionEdit, MotionLoad, MotionMix, MotionSave
-from .pose import PoseAlign
+from .pose import DwposeKeypoints, PoseAlign
 from .sampler import PortraitSampler, SamplerOptions
 
 NODES: list[type[io.ComfyNode]] = [
@@ -21,6 +21,7 @@ NODES: list[type[io.ComfyNode]] = [
     MotionEncode,
     AppearanceEncode,
     PoseAlign,
+    DwposeKeypoints,
     PortraitSampler,
     SamplerOptions,
     PortraitDecode,

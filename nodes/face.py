@@ -13,6 +13,8 @@ from hp_core.values import ON_MISSING
 from . import folders, host, sockets
 from .schema import advanced, schema
 
+FINDERS = ("index", "point", "likeness")
+
 
 class FaceCrop(io.ComfyNode):
     """One face followed through pictures or a video."""
@@ -32,11 +34,14 @@ class FaceCrop(io.ComfyNode):
                 io.Video.Input(
                     "video", optional=True, tooltip="Read frame by frame; about 2 MB of each stay in memory. Goes before images."
                 ),
+                io.Image.Input("like", optional=True, tooltip="For which = likeness: a picture of the person meant."),
+                sockets.Model.Input("model", optional=True, tooltip="For which = likeness: the set whose ArcFace compares."),
                 io.Combo.Input(
                     "which",
-                    options=[*CHOICES, "index"],
+                    options=[*CHOICES, *FINDERS],
                     default="largest",
-                    tooltip="The face to follow, in the first frame that shows one. index: by falling size, see face_index.",
+                    tooltip="The face to follow, in the first frame that shows one. index: by falling size, see face_index. point: the "
+                    "nearest to x, y. likeness: that of the picture like, compared by ArcFace.",
                 ),
                 io.Int.Input("face_index", default=0, min=0, max=31, tooltip="For which = index: 0 is the largest face."),
                 io.Combo.Input(
@@ -50,11 +55,22 @@ class FaceCrop(io.ComfyNode):
                     "crop",
                     options=list(CROPS),
                     default="face",
-                    tooltip="face: a square around the face of the first frame, as released. whole: the whole picture, for pictures that "
-                    "are portrait crops already (the demo set wants this).",
+                    tooltip="face: a square around the first frame's face, as released. follow: a square that moves along, for driving "
+                    "videos. whole: the whole picture, for pictures that are portrait crops already (the demo set wants this).",
                 ),
                 io.Int.Input("start", default=0, min=0, max=1_000_000, tooltip="First frame to use, from 0."),
                 io.Int.Input("frames", default=0, min=0, max=1_000_000, tooltip="Most frames to use; 0 uses all."),
+                advanced(io.Int.Input("x", default=0, min=0, max=100_000, tooltip="For which = point: pixels from the left.")),
+                advanced(io.Int.Input("y", default=0, min=0, max=100_000, tooltip="For which = point: pixels from the top.")),
+                advanced(
+                    io.Int.Input(
+                        "stiffness",
+                        default=12,
+                        min=0,
+                        max=250,
+                        tooltip="For crop = follow: frames over which the square's way is smoothed, on each side.",
+                    )
+                ),
                 advanced(
                     io.Float.Input(
                         "detection_threshold",
@@ -100,6 +116,11 @@ class FaceCrop(io.ComfyNode):
         frames: int,
         images: Any = None,
         video: Any = None,
+        like: Any = None,
+        model: host.PortraitModel | None = None,
+        x: int = 0,
+        y: int = 0,
+        stiffness: int = 12,
         detection_threshold: float = 0.5,
         fps: float = 25.0,
     ) -> io.NodeOutput:
@@ -109,9 +130,12 @@ class FaceCrop(io.ComfyNode):
         from hp_core.image import to_float
 
         clip = host.open_clip(images, video, fps=Fraction(fps).limit_denominator(1001), start=start, frames=frames)
-        chosen = face_index if which == "index" else which
-        options = {"which": chosen, "on_missing": on_missing, "crop": crop, "fps": clip.fps, "start": start}
-        stage = track_faces(clip.frames, analyzer.session(detection_threshold), analyzer.face, total=clip.total, **options)
+        session = analyzer.session(detection_threshold)
+        chosen: Any = {"index": face_index, "point": (x, y)}.get(which, which)
+        if which == "likeness":
+            chosen = host.likeness(like, session, model)
+        options = {"which": chosen, "on_missing": on_missing, "crop": crop, "stiffness": stiffness, "fps": clip.fps, "start": start}
+        stage = track_faces(clip.frames, session, analyzer.face, total=clip.total, **options)
         track = host.watched(stage)
         mask = square_mask(track.portrait, track.square)
         return io.NodeOutput(track, to_float(track.head_crops), to_float(track.motion_crops), mask, float(track.fps), clip.audio)

@@ -65,6 +65,24 @@ def find_file(name: str, folder: Path) -> Path | None:
     return next((path for place in places if (path := CATALOG[name].find(place)) is not None), None)
 
 
+def needed_file(name: str) -> Path:
+    """File ``name`` of the catalog in any model folder.
+
+    Raises:
+        WeightsError: it is in none.
+    """
+    from hp_core.weights.catalog import CATALOG
+
+    path = find_file(name, download_folder())
+    if path is None:
+        entry = CATALOG[name]
+        raise WeightsError(
+            f"{entry.path} ({entry.purpose}) is in none of: {', '.join(folder_paths.get_folder_paths(KEY))}. "
+            f"Run the block Download HunyuanPortrait with what = {entry.group} and start on."
+        )
+    return path
+
+
 def download_folder() -> Path:
     """Where downloads go: the first model folder."""
     return Path(folder_paths.get_folder_paths(KEY)[0])

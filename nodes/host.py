@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from hp_core.config import FaceConfig
     from hp_core.face.analyzer import FaceAnalyzer
+    from hp_core.face.likeness import Likeness
     from hp_core.weights.load import PortraitModels
 
 PRECISIONS = ("auto", "fp16", "bf16", "fp32")
@@ -183,7 +184,7 @@ class Clip:
     audio: dict[str, Any] | None
 
 
-def open_clip(images: Any, video: Any, *, fps: Fraction, start: int, frames: int) -> Clip:
+def open_clip(images: Any, video: Any, *, fps: Fraction = Fraction(25), start: int, frames: int) -> Clip:
     """``video`` if there is one, else ``images``; ``frames`` 0 takes all from ``start`` on.
 
     Raises:
@@ -206,12 +207,30 @@ def open_clip(images: Any, video: Any, *, fps: Fraction, start: int, frames: int
     elif images is not None:
         rate, left = fps, len(images)
     else:
-        raise OptionError("Face Crop has nothing to look at. Connect images or a video.")
+        raise OptionError("This block has nothing to look at. Connect images or a video.")
     total = frames_from(start, frames, left, "the clip")
     if source is not None:
         sound = as_audio(read_waveform(source, start=start / rate, seconds=total / rate))
         return Clip(read_frames(source, start=start, limit=total), total, rate, sound)
     return Clip(each_from_float(images[start : start + total]), total, rate, cut_audio(sound, start / rate, total / rate))
+
+
+def likeness(picture: Any, analyzer: FaceAnalyzer, model: PortraitModel | None) -> Likeness:
+    """The person in ``picture`` (1, height, width, 3), compared by the ArcFace of ``model``.
+
+    Raises:
+        PortraitError: either is not connected, the set has no ArcFace, or the picture shows no face.
+    """
+    from hp_core.errors import OptionError
+    from hp_core.face.likeness import Likeness
+    from hp_core.image import from_float
+
+    if picture is None or model is None:
+        raise OptionError("which is likeness; connect like, a picture of the person meant, and model, whose ArcFace compares.")
+    identity = model.models.identity
+    if identity is None:
+        raise OptionError("which is likeness, and this set has no arcface.onnx. Run Download HunyuanPortrait with what = identity.")
+    return Likeness.of(from_float(picture[:1])[0], analyzer, identity)
 
 
 def _file_of(video: Any) -> Path | None:

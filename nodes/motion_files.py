@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from hp_core.config import MOTION_ENDS, MOTION_FILTERS
+from hp_core.config import MOTION_ENDS, MOTION_FILTERS, MOTION_TRANSLATIONS
 
 from . import folders, sockets
 from .schema import advanced, schema
@@ -121,6 +121,15 @@ class MotionEdit(io.ComfyNode):
                 advanced(io.Float.Input("yaw", default=0.0, min=-90.0, max=90.0, step=0.5, tooltip="Turn of the head added, degrees.")),
                 advanced(io.Float.Input("pitch", default=0.0, min=-90.0, max=90.0, step=0.5, tooltip="Nod of the head added, degrees.")),
                 advanced(io.Float.Input("roll", default=0.0, min=-90.0, max=90.0, step=0.5, tooltip="Tilt of the head added, degrees.")),
+                advanced(
+                    io.Combo.Input(
+                        "translation",
+                        options=list(MOTION_TRANSLATIONS),
+                        default="as it is",
+                        tooltip="The head's place in the motion: released is zero, predicted the encoder's own. Weights know the one they "
+                        "were trained on.",
+                    )
+                ),
             ],
             outputs=[sockets.Motion.Output(display_name="motion", tooltip="For the sampler.")],
         )

@@ -1,4 +1,4 @@
-"""Pose Align."""
+"""Pose Align, and the keypoints it may be given."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from hp_core.config import POSE_MODES
+from hp_core.config import POSE_DRAWINGS, POSE_MISSING, POSE_MODES
 
-from . import sockets
-from .schema import schema
+from . import folders, host, sockets
+from .schema import advanced, schema
 
 
 class PoseAlign(io.ComfyNode):
@@ -21,22 +21,139 @@ class PoseAlign(io.ComfyNode):
         return schema(
             "PoseAlign",
             "Pose Align",
-            description="Makes the pose map of every frame. The released inference shows the pose guider a black picture.",
+            description="Makes the pose map of every frame: black, as the released inference has it, or the driver's skeleton brought onto "
+            "the portrait.",
             inputs=[
                 sockets.FaceTrack.Input("face_track", tooltip="Face Crop of the driving video: one map for each of its frames."),
                 sockets.FaceTrack.Input("portrait", tooltip="Face Crop of the portrait: the map has the size of its square crop."),
-                io.Combo.Input("mode", options=list(POSE_MODES), default="released", tooltip="released: black, as the released inference."),
+                sockets.Keypoints.Input(
+                    "driving_keypoints",
+                    optional=True,
+                    tooltip="Of the same frames as face_track, from DWPose Keypoints or any block with POSE_KEYPOINT. Free: nose, neck "
+                    "and face points of the track.",
+                ),
+                sockets.Keypoints.Input(
+                    "portrait_keypoints", optional=True, tooltip="Of the portrait's whole picture. Free: those of its track."
+                ),
+                io.Combo.Input(
+                    "mode",
+                    options=list(POSE_MODES),
+                    default="released",
+                    tooltip="released: black, as the released inference. paper: nose onto nose, scaled by the skeletons' lengths. "
+                    "identity: where the driver is in its own square, for a driver framed like the portrait.",
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=-4.0,
+                    max=4.0,
+                    step=0.05,
+                    tooltip="Of the head's way and growth; 0 stands still.",
+                ),
+                advanced(io.Boolean.Input("lock_x", default=False, tooltip="The head keeps its place from left to right.")),
+                advanced(io.Boolean.Input("lock_y", default=False, tooltip="The head keeps its place from top to bottom.")),
+                advanced(io.Boolean.Input("lock_scale", default=False, tooltip="The skeleton keeps its size.")),
+                advanced(
+                    io.Boolean.Input("level", default=False, tooltip="Turn by the angle between the skeletons too, for a tilted camera.")
+                ),
+                advanced(
+                    io.Int.Input("reference", default=0, min=0, max=1_000_000, tooltip="Frame of the driver that stands for the portrait.")
+                ),
+                advanced(
+                    io.Combo.Input(
+                        "on_missing",
+                        options=list(POSE_MISSING),
+                        default="interpolate",
+                        tooltip="Frames in which nobody is seen: between their neighbours, as the one before, or an error.",
+                    )
+                ),
+                advanced(
+                    io.Combo.Input(
+                        "drawing",
+                        options=list(POSE_DRAWINGS),
+                        default="controlnet",
+                        tooltip="How it is drawn; which of them the released weights saw is not public.",
+                    )
+                ),
+                advanced(io.Boolean.Input("body", default=True, tooltip="Draw limbs and joints of the body.")),
+                advanced(io.Boolean.Input("face", default=False, tooltip="Draw the 68 face points; they carry the driver's face shape.")),
+                advanced(io.Boolean.Input("hands", default=False, tooltip="Draw the hands.")),
+                advanced(
+                    io.Boolean.Input("eyes", default=False, tooltip="Draw the body's eye and ear points. Paper: only within one person.")
+                ),
             ],
             outputs=[
                 sockets.Pose.Output(display_name="pose", tooltip="For the sampler."),
-                io.Image.Output(display_name="preview", tooltip="The distinct maps; the released mode has one."),
+                io.Image.Output(display_name="preview", tooltip="The maps, one a frame; the released mode has one for all."),
             ],
         )
 
     @classmethod
-    def execute(cls, face_track: Any, portrait: Any, mode: str) -> io.NodeOutput:
+    def execute(
+        cls,
+        face_track: Any,
+        portrait: Any,
+        mode: str,
+        strength: float,
+        driving_keypoints: Any = None,
+        portrait_keypoints: Any = None,
+        drawing: str = "controlnet",
+        body: bool = True,
+        face: bool = False,
+        hands: bool = False,
+        eyes: bool = False,
+        **rules: Any,
+    ) -> io.NodeOutput:
         """One map a frame."""
+        from hp_core.config import AlignConfig, PoseStyle
         from hp_core.pose.align import align_pose, preview
+        from hp_core.pose.keypoints import of_track
 
-        pose = align_pose(face_track, portrait, mode=mode)
+        config = AlignConfig(mode=mode, strength=strength, style=PoseStyle(drawing, body, face, hands, eyes), **rules)
+        stage = align_pose(
+            face_track,
+            portrait,
+            config,
+            driving_keypoints=of_track(driving_keypoints, face_track),
+            portrait_keypoints=of_track(portrait_keypoints, portrait),
+        )
+        pose = host.watched(stage)
         return io.NodeOutput(pose, preview(pose))
+
+
+class DwposeKeypoints(io.ComfyNode):
+    """Whole-body keypoints of one person."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Names, ranges and tooltips."""
+        return schema(
+            "DwposeKeypoints",
+            "DWPose Keypoints",
+            description="Body, face and hand points of one person in every frame, as other packs' POSE_KEYPOINT. Needs the package rtmlib "
+            "and two files (Download HunyuanPortrait, what = dwpose).",
+            search_aliases=["openpose", "pose estimation", "skeleton"],
+            inputs=[
+                io.Image.Input("images", optional=True, tooltip="Frames, or one picture. Leave free if a video is connected."),
+                io.Video.Input("video", optional=True, tooltip="Read frame by frame. Goes before images."),
+                sockets.FaceTrack.Input(
+                    "face_track",
+                    optional=True,
+                    tooltip="Face Crop of the same frames: whose keypoints. Free: the largest person.",
+                ),
+                io.Int.Input("start", default=0, min=0, max=1_000_000, tooltip="First frame to use, from 0."),
+                io.Int.Input("frames", default=0, min=0, max=1_000_000, tooltip="Most frames to use; 0 uses all."),
+            ],
+            outputs=[sockets.Keypoints.Output(display_name="keypoints", tooltip="For Pose Align, or any block that takes POSE_KEYPOINT.")],
+        )
+
+    @classmethod
+    def execute(cls, start: int, frames: int, images: Any = None, video: Any = None, face_track: Any = None) -> io.NodeOutput:
+        """Frame by frame."""
+        from hp_core.pose.dwpose import DwposeEstimator, estimate_keypoints
+        from hp_core.pose.keypoints import nose_path, to_openpose
+
+        clip = host.open_clip(images, video, start=start, frames=frames)
+        estimator = DwposeEstimator(folders.needed_file("dwpose_detector"), folders.needed_file("dwpose"))
+        keypoints = host.watched(estimate_keypoints(clip.frames, estimator, total=clip.total, near=nose_path(face_track, clip.total)))
+        return io.NodeOutput(to_openpose(keypoints))

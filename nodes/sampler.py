@@ -50,7 +50,7 @@ class PortraitSampler(io.ComfyNode):
                     "sampler",
                     options=list(SAMPLERS),
                     default="euler",
-                    tooltip="euler: Karras sigmas, as released. ddim: the paper's.",
+                    tooltip="euler: Karras sigmas, as released. ddim: the paper's. dpmpp_2m, unipc: of second order, for fewer steps.",
                 ),
             ],
             outputs=[io.Latent.Output(display_name="latent", tooltip="One for each frame, unscaled, as every VAE Decode takes it.")],

@@ -10,3 +10,4 @@ Motion = io.Custom("HUNYUANPORTRAIT_MOTION")  # MotionTokens
 Appearance = io.Custom("HUNYUANPORTRAIT_APPEARANCE")
 Pose = io.Custom("HUNYUANPORTRAIT_POSE")  # PoseMaps
 Options = io.Custom("HUNYUANPORTRAIT_OPTIONS")  # changes of SamplingConfig, by field
+Keypoints = io.Custom("POSE_KEYPOINT")  # OpenPose's JSON, frame by frame, as other packs have it
