@@ -7,16 +7,37 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from hp_core.commands.bench import bench_app
+from hp_core.commands.evaluate import evaluate
 from hp_core.commands.motion import motion_app
-from hp_core.commands.options import Analyzer, Crop, Dtype, Intensity, Json, Noise, OnMissing, Preset, Sampler, View
-from hp_core.commands.training import evaluate, faces, prepare, train
+from hp_core.commands.options import (
+    Analyzer,
+    Crop,
+    Drawing,
+    Dtype,
+    Intensity,
+    Json,
+    Keypoints,
+    Noise,
+    OnMissing,
+    Paste,
+    Pose,
+    PoseMissing,
+    Preset,
+    Sampler,
+    Translation,
+    View,
+)
+from hp_core.commands.study import study_app
+from hp_core.commands.training import faces, prepare, train
 from hp_core.errors import OptionError, PortraitError
 from hp_core.terminal import Bars, table
+
+_FACES, _POSE = "Faces and pasting", "Pose"
 
 app = typer.Typer(
     name="hp-portrait",
@@ -27,6 +48,7 @@ app = typer.Typer(
 )
 app.add_typer(bench_app, name="bench")
 app.add_typer(motion_app, name="motion")
+app.add_typer(study_app, name="study")
 for command in (faces, prepare, train, evaluate):
     app.command()(command)
 
@@ -57,7 +79,7 @@ def _fail(message: str) -> NoReturn:
 @app.command()
 def animate(
     portrait: Annotated[Path, typer.Argument(help="The picture to animate.")],
-    driving: Annotated[Path, typer.Argument(help="The video whose motion it takes on, or a motion file of `hp-portrait motion save`.")],
+    driving: Annotated[Path, typer.Argument(help="Video whose motion it takes on, a picture, or a file of `hp-portrait motion save`.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Video to write: .mp4, .mov or .mkv.")],
     weights: Annotated[
         Path | None,
@@ -70,7 +92,7 @@ def animate(
     start: Annotated[int, typer.Option(help="First driving frame, from 0.")] = 0,
     frames: Annotated[int | None, typer.Option(help="Driving frames to use, 1 or more. Default: all.")] = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps, 1..1000. Released: 25.")] = None,
-    sampler: Annotated[Sampler | None, typer.Option(help="Released: euler (Karras sigmas). Paper: ddim.")] = None,
+    sampler: Annotated[Sampler | None, typer.Option(help="Released: euler. Paper: ddim. The others need fewer steps.")] = None,
     noise: Annotated[Noise | None, typer.Option(help="Starting noise of the frames; shared flickers less. Released: independent.")] = None,
     appearance_guidance: Annotated[
         str | None, typer.Option(help="Scale, 0..100, or FIRST:LAST for a ramp over the steps. Released: 2.")
@@ -105,12 +127,66 @@ def animate(
     analyzer_model: Annotated[Path | None, typer.Option(help="Its model file (insightface: folder). Default: the usual places.")] = None,
     detection_threshold: Annotated[float, typer.Option(help="Lowest confidence that counts as a face, between 0 and 1.")] = 0.5,
     portrait_face: Annotated[
-        str, typer.Option(help="largest, leftmost, rightmost, topmost, bottommost, center, or an index (0 is the largest).")
+        str,
+        typer.Option(help="largest, leftmost, rightmost, topmost, bottommost, center, an index (0 is the largest), or X,Y: the nearest."),
     ] = "largest",
     driving_face: Annotated[str, typer.Option(help="The same for the driving video's first frame.")] = "largest",
+    portrait_like: Annotated[
+        Path | None, typer.Option(help="A picture of the person meant in the portrait, compared by ArcFace.", rich_help_panel=_FACES)
+    ] = None,
+    driving_like: Annotated[Path | None, typer.Option(help="The same for the driving video.", rich_help_panel=_FACES)] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(help="FACE=DRIVING: another face of the portrait, and its driver. Repeatable.", rich_help_panel=_FACES),
+    ] = None,
     crop: Annotated[
-        Crop, typer.Option(help="face: cut a square around it, as released; whole: the picture and the video are portrait crops already.")
+        Crop,
+        typer.Option(
+            help="face: a square around it, fixed, as released; follow: one that moves along with the driver; whole: the picture and the "
+            "video are portrait crops already."
+        ),
     ] = "face",
+    stiffness: Annotated[
+        int, typer.Option(help="Of the square that follows: frames its way is smoothed over, each side.", rich_help_panel=_FACES)
+    ] = 12,
+    paste: Annotated[
+        Paste, typer.Option(help="What is pasted back: the whole crop, as released, or the region of the face.", rich_help_panel=_FACES)
+    ] = "crop",
+    match_colour: Annotated[
+        bool, typer.Option(help="Bring each pasted frame to the colours of the portrait's own border.", rich_help_panel=_FACES)
+    ] = False,
+    translation: Annotated[
+        Translation, typer.Option(help="The head's place in the motion: released is zero, predicted the encoder's.", rich_help_panel=_POSE)
+    ] = "as it is",
+    pose: Annotated[
+        Pose,
+        typer.Option(
+            help="released: black. paper: the driver's skeleton brought onto the portrait. identity: left where it is.",
+            rich_help_panel=_POSE,
+        ),
+    ] = "released",
+    pose_keypoints: Annotated[
+        Keypoints, typer.Option(help="Where they come from; auto: DWPose where its files are.", rich_help_panel=_POSE)
+    ] = "auto",
+    pose_strength: Annotated[float, typer.Option(help="Of the head's way and growth, -4..4; 0 stands still.", rich_help_panel=_POSE)] = 1.0,
+    pose_lock: Annotated[
+        list[str] | None,
+        typer.Option(help="x, y or scale: the head keeps its place, or its size. Repeatable.", rich_help_panel=_POSE),
+    ] = None,
+    pose_level: Annotated[
+        bool, typer.Option(help="Turn by the angle between the skeletons too, for a tilted camera.", rich_help_panel=_POSE)
+    ] = False,
+    pose_reference: Annotated[
+        int, typer.Option(help="Frame of the driver that stands for the portrait, of those used.", rich_help_panel=_POSE)
+    ] = 0,
+    pose_missing: Annotated[PoseMissing, typer.Option(help="Frames in which nobody is seen.", rich_help_panel=_POSE)] = "interpolate",
+    pose_drawing: Annotated[
+        Drawing, typer.Option(help="How it is drawn; which of them the released weights saw is not public.", rich_help_panel=_POSE)
+    ] = "controlnet",
+    pose_part: Annotated[
+        list[str] | None,
+        typer.Option(help="body, face, hands or eyes (not between different people). Repeatable. Default: body.", rich_help_panel=_POSE),
+    ] = None,
     on_missing: Annotated[
         OnMissing,
         typer.Option(help="Driving frames without the face: stop, hold the last points, or interpolate between the frames around."),
@@ -126,9 +202,11 @@ def animate(
 
     Defaults are those of the weights' own configuration; for the published weights these are the released ones.
     """
+    from hp_core.config import POSE_PARTS, AlignConfig, PoseStyle
     from hp_core.config_files import read_config
     from hp_core.face.analyzer import create_analyzer
-    from hp_core.pipeline import AnimateOptions, PortraitPipeline, check_request, sampling_for
+    from hp_core.pipeline import PortraitPipeline, sampling_for
+    from hp_core.request import AnimateOptions, check_request
     from hp_core.video import probe
     from hp_core.weights.catalog import CATALOG, weights_folder
     from hp_core.weights.tools import DTYPES
@@ -137,10 +215,27 @@ def animate(
         seed=seed,
         portrait_face=_face(portrait_face),
         driving_face=_face(driving_face),
+        portrait_like=portrait_like,
+        driving_like=driving_like,
+        people=tuple(_person(text) for text in also or ()),
         on_missing=on_missing,
         crop=crop,
+        stiffness=stiffness,
         view=view,
+        paste=paste,
+        match_colour=match_colour,
         intensity=intensity,
+        translation=translation,
+        pose=AlignConfig(
+            mode=pose,
+            strength=pose_strength,
+            **_switches("--pose-lock", pose_lock or [], ("x", "y", "scale"), prefix="lock_"),
+            level=pose_level,
+            reference=pose_reference,
+            on_missing=pose_missing,
+            style=PoseStyle(pose_drawing, **_switches("--pose-part", pose_part or ["body"], POSE_PARTS)),
+        ),
+        keypoints=pose_keypoints,
         start=start,
         frames=frames,
         sound=sound,
@@ -196,7 +291,8 @@ def animate(
 def download(
     folder: Annotated[Path, typer.Argument(help="Where to: files come in the reference layout.")] = Path("pretrained_weights"),
     what: Annotated[
-        list[str] | None, typer.Option("--for", help="animate (default), identity (ArcFace), faces (MediaPipe), yolo, or all. Repeatable.")
+        list[str] | None,
+        typer.Option("--for", help="animate (default), identity (ArcFace), faces (MediaPipe), dwpose, yolo, all. Repeatable."),
     ] = None,
     mirror: Annotated[bool, typer.Option(help="Take gated files (SVD's VAE) from an open mirror.")] = False,
     as_json: Json = False,
@@ -278,8 +374,33 @@ def init(
         typer.echo(path)
 
 
-def _face(which: str) -> str | int:
-    return int(which) if which.isdecimal() else which
+def _face(which: str) -> str | int | tuple[float, float]:
+    if which.isdecimal():
+        return int(which)
+    if "," not in which:
+        return which
+    try:
+        x, y = (float(part) for part in which.split(","))
+    except ValueError as error:
+        raise OptionError(f"The face is '{which}'; give a point as X,Y in pixels, such as 320,180.") from error
+    return x, y
+
+
+def _person(text: str) -> Any:
+    from hp_core.request import Person
+
+    face, sign, driving = text.partition("=")
+    if not sign or not driving:
+        raise OptionError(f"--also is '{text}'; give FACE=DRIVING, such as rightmost=other.mp4.")
+    return Person(_face(face), Path(driving))
+
+
+def _switches(option: str, given: list[str], known: tuple[str, ...], prefix: str = "") -> dict[str, bool]:
+    from hp_core.config import check_choice
+
+    for name in given:
+        check_choice(option, name, known)
+    return {prefix + name: name in given for name in known}
 
 
 def _ramp(name: str, text: str | None) -> tuple[float, float] | None:
