@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -32,9 +32,10 @@ from hp_core.commands.options import (
     Translation,
     View,
 )
+from hp_core.commands.parse import face, person, ramp, switches
 from hp_core.commands.study import study_app
 from hp_core.commands.training import faces, prepare, train
-from hp_core.errors import OptionError, PortraitError
+from hp_core.errors import PortraitError
 from hp_core.terminal import Bars, table
 
 _FACES, _POSE = "Faces and pasting", "Pose"
@@ -213,11 +214,11 @@ def animate(
 
     options = AnimateOptions(
         seed=seed,
-        portrait_face=_face(portrait_face),
-        driving_face=_face(driving_face),
+        portrait_face=face(portrait_face),
+        driving_face=face(driving_face),
         portrait_like=portrait_like,
         driving_like=driving_like,
-        people=tuple(_person(text) for text in also or ()),
+        people=tuple(person(text) for text in also or ()),
         on_missing=on_missing,
         crop=crop,
         stiffness=stiffness,
@@ -229,11 +230,11 @@ def animate(
         pose=AlignConfig(
             mode=pose,
             strength=pose_strength,
-            **_switches("--pose-lock", pose_lock or [], ("x", "y", "scale"), prefix="lock_"),
+            **switches("--pose-lock", pose_lock or [], ("x", "y", "scale"), prefix="lock_"),
             level=pose_level,
             reference=pose_reference,
             on_missing=pose_missing,
-            style=PoseStyle(pose_drawing, **_switches("--pose-part", pose_part or ["body"], POSE_PARTS)),
+            style=PoseStyle(pose_drawing, **switches("--pose-part", pose_part or ["body"], POSE_PARTS)),
         ),
         keypoints=pose_keypoints,
         start=start,
@@ -249,9 +250,9 @@ def animate(
         steps=steps,
         sampler=sampler,
         noise=noise,
-        appearance_guidance=_ramp("--appearance-guidance", appearance_guidance),
-        motion_guidance=_ramp("--motion-guidance", motion_guidance),
-        guidance_interval=_ramp("--guidance-interval", guidance_interval),
+        appearance_guidance=ramp("--appearance-guidance", appearance_guidance),
+        motion_guidance=ramp("--motion-guidance", motion_guidance),
+        guidance_interval=ramp("--guidance-interval", guidance_interval),
         start_step=start_step,
         window=window,
         overlap=overlap,
@@ -292,7 +293,7 @@ def download(
     folder: Annotated[Path, typer.Argument(help="Where to: files come in the reference layout.")] = Path("pretrained_weights"),
     what: Annotated[
         list[str] | None,
-        typer.Option("--for", help="animate (default), identity (ArcFace), faces (MediaPipe), dwpose, yolo, all. Repeatable."),
+        typer.Option("--for", help="animate (default), identity, faces, dwpose, evaluation, yolo or all. Repeatable."),
     ] = None,
     mirror: Annotated[bool, typer.Option(help="Take gated files (SVD's VAE) from an open mirror.")] = False,
     as_json: Json = False,
@@ -372,45 +373,6 @@ def init(
 
     for path in init_folder(folder, preset, seed=seed, dtype=dtype):
         typer.echo(path)
-
-
-def _face(which: str) -> str | int | tuple[float, float]:
-    if which.isdecimal():
-        return int(which)
-    if "," not in which:
-        return which
-    try:
-        x, y = (float(part) for part in which.split(","))
-    except ValueError as error:
-        raise OptionError(f"The face is '{which}'; give a point as X,Y in pixels, such as 320,180.") from error
-    return x, y
-
-
-def _person(text: str) -> Any:
-    from hp_core.request import Person
-
-    face, sign, driving = text.partition("=")
-    if not sign or not driving:
-        raise OptionError(f"--also is '{text}'; give FACE=DRIVING, such as rightmost=other.mp4.")
-    return Person(_face(face), Path(driving))
-
-
-def _switches(option: str, given: list[str], known: tuple[str, ...], prefix: str = "") -> dict[str, bool]:
-    from hp_core.config import check_choice
-
-    for name in given:
-        check_choice(option, name, known)
-    return {prefix + name: name in given for name in known}
-
-
-def _ramp(name: str, text: str | None) -> tuple[float, float] | None:
-    if text is None:
-        return None
-    first, _, last = text.partition(":")
-    try:
-        return float(first), float(last or first)
-    except ValueError as error:
-        raise OptionError(f"{name} is '{text}'; give a number such as 2, or FIRST:LAST such as 1.5:2.5.") from error
 
 
 def _number(value: int) -> str:

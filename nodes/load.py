@@ -107,7 +107,7 @@ class Download(io.ComfyNode):
                     options=[*GROUPS, "all"],
                     default="animate",
                     tooltip="animate: the networks and SVD's VAE (about 8 GB). identity: ArcFace. faces: MediaPipe's model (4 MB). "
-                    "yolo: the detector of the release. dwpose: keypoints for Pose Align (350 MB).",
+                    "yolo: the detector of the release. dwpose: keypoints for Pose Align (350 MB). evaluation: the metrics' networks.",
                 ),
                 io.Boolean.Input(
                     "start",

@@ -614,3 +614,19 @@ def test_the_person_of_another_picture_is_found(animate: Run, media: Path, tmp_p
     found = still("--portrait-like", alike)
     assert np.abs(found - still("--portrait-face", "rightmost")).mean() < 1
     assert np.abs(found - still("--portrait-face", "leftmost")).mean() > 10
+
+
+def test_dwpose_beside_the_weights_gives_the_pose(animate: Run, demo_weights: Path, tmp_path: Path) -> None:
+    pytest.importorskip("rtmlib")
+    from tests.pose.test_dwpose import LEFT, detector, estimator
+
+    folder = tmp_path / "weights"
+    shutil.copytree(demo_weights, folder)
+    (folder / "dwpose").mkdir()
+    detector(folder / "dwpose/yolox_l.onnx", [LEFT])
+    estimator(folder / "dwpose/dw-ll_ucoco_384.onnx")
+    facts, _ = result(animate, tmp_path, "portrait.png", "driving.mp4", "--pose", "identity", "--weights", folder)
+    assert not any("face alone" in notice for notice in facts["notices"])
+    assert "no edge in common" in failure(animate, tmp_path, "portrait.png", "driving.mp4", "--pose", "paper", "--weights", folder), (
+        "all points of the small stand-in lie in one place"
+    )

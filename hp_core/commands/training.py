@@ -1,10 +1,10 @@
-"""The commands around training: rendered people, training data, training itself, and its judgement."""
+"""The commands around training: rendered people, training data, training itself."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -85,33 +85,6 @@ def prepare(
         report = bars.run(stage(videos, out, analyzer=detector, config=PortraitConfig.preset(preset).face, options=options))
     detector.close()
     figures(str(out), ["what", "clips", "example"], report.rows(), asdict(report) | {"notices": bars.notices}, as_json)
-
-
-def evaluate(
-    preset: Annotated[Literal["demo"], typer.Option(help="demo: held-out pairs of the procedural world, with the exact truth.")] = "demo",
-    weights: Annotated[Path | None, typer.Option(help="Folder that holds hyportrait/. Default: only the baselines are judged.")] = None,
-    pairs: Annotated[int, typer.Option(help="Pairs of a portrait and somebody else's clip, 1 or more.")] = 64,
-    frames: Annotated[int, typer.Option(help="Frames of each clip at 12.5 frames/s, 3 or more.")] = 24,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps, 1..1000. Default: the weights' own.")] = None,
-    device: Annotated[str | None, typer.Option(help="torch device. Default: the accelerator torch reports, else cpu.")] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder for report.json, report.csv, report.md and pictures in strips/.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Judge weights by cross-reenactment of held-out pairs, beside a still portrait, a warped one and the ceilings."""
-    from hp_core.evaluation.demo import evaluate_demo
-    from hp_core.evaluation.report import correlation_table, score_table
-    from hp_core.weights.catalog import weights_folder
-
-    del preset  # the only one there is
-    folder = weights_folder(weights) if weights else None
-    with Bars(quiet=as_json) as bars:
-        run = evaluate_demo(folder, pairs=pairs, frames=frames, steps=steps, device=device, report=output)
-        evaluation = bars.run(run)
-    follows = [[f"{cells[0]}: correlation, pooled / per pair", *cells[1:]] for cells in correlation_table(evaluation.systems, "truth")]
-    rows = score_table(evaluation.systems) + follows
-    figures(f"{pairs} held-out pairs, {frames} frames each", ["", *evaluation.systems], rows, evaluation.facts(), as_json)
 
 
 def train(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hp_core.config import AlignConfig
 from hp_core.evaluation.case import Answer, Case
 from hp_core.progress import Stage, result
 
@@ -26,13 +27,16 @@ class PipelineAnimator:
     Args:
         pipeline: loaded; its analyzer is closed by `close`.
         sampling: None takes the weights' own.
+        pose: what the guider is shown; black as released.
     """
 
-    def __init__(self, pipeline: PortraitPipeline, sampling: SamplingConfig | None = None) -> None:
-        self.pipeline, self.sampling = pipeline, sampling or pipeline.config.sampling
+    def __init__(self, pipeline: PortraitPipeline, sampling: SamplingConfig | None = None, pose: AlignConfig = AlignConfig()) -> None:
+        self.pipeline, self.sampling, self.pose = pipeline, sampling or pipeline.config.sampling, pose
 
     @staticmethod
-    def load(folder: Path, *, steps: int | None = None, device: torch.device | str | None = None) -> Stage[PipelineAnimator]:
+    def load(
+        folder: Path, *, steps: int | None = None, device: torch.device | str | None = None, pose: AlignConfig = AlignConfig()
+    ) -> Stage[PipelineAnimator]:
         """Load the weights in ``folder``; ``steps`` of denoising, None takes the weights' own.
 
         Raises:
@@ -41,7 +45,7 @@ class PipelineAnimator:
         from hp_core.pipeline import PortraitPipeline, sampling_for
 
         pipeline = yield from PortraitPipeline.load(folder, device=device)
-        return PipelineAnimator(pipeline, sampling_for(pipeline.config, steps=steps))
+        return PipelineAnimator(pipeline, sampling_for(pipeline.config, steps=steps), pose)
 
     def close(self) -> None:
         """Free the face analyzer's native session."""
@@ -56,10 +60,12 @@ class PipelineAnimator:
         from hp_core.demo.world import FPS
 
         pipeline, sampling = self.pipeline, self.sampling
-        appearance = pipeline.appearance(result(pipeline.face_crop([portrait], total=1, crop="whole", on_missing="hold")))
+        standing = result(pipeline.face_crop([portrait], total=1, crop="whole", on_missing="hold"))
+        appearance = pipeline.appearance(standing)
         track = result(pipeline.face_crop(driving, total=len(driving), crop="whole", on_missing="hold", fps=FPS))
         motion = result(pipeline.motion(track, pipeline.intensity(track)))
-        latents = result(pipeline.sample(appearance, motion, pipeline.pose(motion), sampling=sampling, seed=seed))
+        pose = result(pipeline.pose(track, standing, self.pose))
+        latents = result(pipeline.sample(appearance, motion, pose, sampling=sampling, seed=seed))
         return Answer(np.stack(list(pipeline.decode(latents, sampling=sampling))), held=int((~track.found).sum()))
 
 

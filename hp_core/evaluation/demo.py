@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hp_core.config import check_range
+from hp_core.config import AlignConfig, check_range
 from hp_core.errors import OptionError, PortraitError
 from hp_core.evaluation.case import Case, System, from_pixels, truth_itself
 from hp_core.evaluation.report import Evaluation, score_row, write_report
@@ -47,6 +47,7 @@ def evaluate_demo(
     frames: int = 24,
     steps: int | None = None,
     device: str | None = None,
+    pose: str = "released",
     report: Path | None = None,
 ) -> Stage[Evaluation]:
     """Judge ``weights`` by cross-reenactment against the exact truth, beside the baselines `still` and `warp`.
@@ -57,6 +58,7 @@ def evaluate_demo(
         frames: consecutive frames of each at 12.5 frames/s, 3 or more.
         steps: of denoising; None takes the weights' own.
         device: torch device; None takes the accelerator torch reports, else the CPU.
+        pose: mode of Pose Align, from the face tracks.
         report: folder for `report.json`, `report.csv`, `report.md` and `strips/`; None writes nothing.
 
     Raises:
@@ -67,6 +69,9 @@ def evaluate_demo(
     check_range("frames", frames, MIN_FRAMES)
     if weights is None and (steps is not None or device is not None):
         raise OptionError("steps and device are for the model, and no weights are named. Add --weights FOLDER, or leave them out.")
+    if weights is None and pose != "released":
+        raise OptionError(f"pose is {pose}, and no weights are named. Add --weights FOLDER, or leave it out.")
+    config = AlignConfig(mode=pose)
     _check_extra()
     from hp_core.demo.world import FPS, HELD_OUT_SEED
     from hp_core.evaluation.animators import PipelineAnimator
@@ -79,7 +84,7 @@ def evaluate_demo(
 
     with ExitStack() as stack:
         stage = stack.enter_context(staged_folder(_check_folder(report))) if report else None
-        animator = (yield from PipelineAnimator.load(weights, steps=steps, device=device)) if weights else None
+        animator = (yield from PipelineAnimator.load(weights, steps=steps, device=device, pose=config)) if weights else None
         if animator:
             stack.callback(animator.close)
         reader = stack.enter_context(MotionReader(model=CATALOG["face_landmarker"].find(weights) if weights else None))
@@ -123,6 +128,7 @@ def _model_settings(animator: PipelineAnimator) -> dict[str, Any]:
         "weights": models.fingerprint,
         "trained": models.config.trained,
         "steps": animator.sampling.steps,
+        "pose": animator.pose.mode,
         "identity": "none" if models.identity is None else "arcface.onnx",
     }
 

@@ -9,13 +9,13 @@ import numpy as np
 
 from hp_core.evaluation.case import Answer, Case
 from hp_core.evaluation.clip_readings import VALUES, ClipReadings, Reader, read_clip
-from hp_core.evaluation.correlation import pearson
 from hp_core.evaluation.detection import detection_share
 from hp_core.evaluation.flicker import still_flicker
-from hp_core.evaluation.identity import embed_faces, mean_cosine
-from hp_core.evaluation.landmarks import frame_landmark_distance
-from hp_core.evaluation.psnr import frame_psnr
-from hp_core.evaluation.ssim import frame_ssim
+from hp_core.evaluation.metrics.correlation import pearson
+from hp_core.evaluation.metrics.identity import embed_faces, mean_cosine
+from hp_core.evaluation.metrics.landmarks import frame_landmark_distance, frame_nose_distance
+from hp_core.evaluation.metrics.psnr import frame_psnr
+from hp_core.evaluation.metrics.ssim import frame_ssim
 
 if TYPE_CHECKING:
     from hp_core.appearance.encode import IdentityEncoder
@@ -71,6 +71,8 @@ class Judge:
             "psnr_face": _mean(frame_psnr(frames, case.truth, case.face_boxes)),
             "ssim": _mean(frame_ssim(frames, case.truth)),
             "landmarks": _mean(frame_landmark_distance(read.landmarks, self.truth.landmarks)),
+            "nose": _mean(frame_nose_distance(read.landmarks, self.truth.landmarks, path=False)),
+            "nose_path": _mean(frame_nose_distance(read.landmarks, self.truth.landmarks, path=True)),
             "detection": detection_share(read.found),
             "flicker": _mean(still_flicker(frames, case.truth)),
             **self._identity(frames, read),

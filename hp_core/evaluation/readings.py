@@ -62,6 +62,13 @@ class Reading:
     gaze_y: float
 
 
+@dataclass(frozen=True, eq=False)
+class FullReading(Reading):
+    """A reading, and beside it the blendshapes as MediaPipe gives them, (52,) float32 in 0..1."""
+
+    blendshapes: np.ndarray
+
+
 class MotionReader:
     """Reads the largest face of a frame with `hp_core.face.mediapipe.MediaPipeAnalyzer`; a context manager.
 
@@ -84,7 +91,7 @@ class MotionReader:
         """Free the native session; closing twice is harmless."""
         self._analyzer.close()
 
-    def read(self, frame: np.ndarray) -> Reading | None:
+    def read(self, frame: np.ndarray) -> FullReading | None:
         """The reading of ``frame`` (height, width, 3) uint8 RGB, None where no face is found.
 
         Raises:
@@ -93,7 +100,7 @@ class MotionReader:
         """
         import cv2
 
-        from hp_core.face.model_files import check_picture
+        from hp_core.image import check_picture
 
         check_picture(frame)
         factor = max(SMALLEST_SIDE / min(frame.shape[:2]), 1.0)
@@ -104,7 +111,7 @@ class MotionReader:
         return _reading(faces[0], factor) if faces else None
 
 
-def _reading(face: Face, factor: float) -> Reading:
+def _reading(face: Face, factor: float) -> FullReading:
     landmarks, shapes, transform = face.landmarks, face.blendshapes, face.head_transform
     assert landmarks is not None  # MediaPipe gives all three
     assert shapes is not None
@@ -121,7 +128,7 @@ def _reading(face: Face, factor: float) -> Reading:
     iris_x, iris_y, lid = np.mean([_eye(points[list(eye)]) for eye in _EYES], axis=0)
     look_x = shapes[_LOOK_RIGHT].sum() - shapes[_LOOK_LEFT].sum()
     look_y = shapes[_LOOK_DOWN].sum() - shapes[_LOOK_UP].sum()
-    return Reading(
+    return FullReading(
         landmarks=(landmarks[:, :2] / factor).astype(np.float32),
         yaw=yaw,
         pitch=pitch,
@@ -134,6 +141,7 @@ def _reading(face: Face, factor: float) -> Reading:
         blink_right=min(2 * float(shapes[_BLINK[1]]), 1.0),
         gaze_x=float(2.5 * iris_x + 0.24 * look_x),
         gaze_y=float(4.7 * iris_y - 3.3 * lid + 0.12 * look_y + 1.27),
+        blendshapes=shapes,
     )
 
 

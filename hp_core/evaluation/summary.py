@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from hp_core.evaluation.clip_readings import VALUES
-from hp_core.evaluation.correlation import pearson
 from hp_core.evaluation.judge import AGAINST, Verdict
+from hp_core.evaluation.metrics.correlation import pearson
+from hp_core.evaluation.statistics import mean_and_error
 
 SCORES = {
     "psnr": "PSNR, whole frame (dB)",
     "psnr_face": "PSNR, face (dB)",
     "ssim": "SSIM",
     "landmarks": "landmark distance (% of face width)",
+    "nose": "nose tip's place (% of face width)",
+    "nose_path": "nose tip's way since the first frame (% of face width)",
     "detection": "frames with a face found (share)",
     "flicker": "flicker where the truth is still (grey levels)",
     "identity_portrait": "likeness to the portrait (cosine)",
@@ -24,19 +27,6 @@ SCORES = {
     "held": "frames held for want of a face (share)",
 }
 """The scores of a pair and what they are called, in the order of the tables."""
-
-
-def mean_and_error(values: Iterable[float | None]) -> dict[str, Any]:
-    """Mean over pairs, its standard error, and how many pairs have a value; None is left out.
-
-    The error is the sample's deviation (N - 1) over the root of N; None below two pairs, as the mean is without any.
-    """
-    known = np.array([value for value in values if value is not None], np.float64)
-    return {
-        "mean": float(known.mean()) if len(known) else None,
-        "standard_error": float(known.std(ddof=1) / len(known) ** 0.5) if len(known) > 1 else None,
-        "pairs": len(known),
-    }
 
 
 def summarise(verdicts: Sequence[Verdict]) -> dict[str, dict[str, Any]]:

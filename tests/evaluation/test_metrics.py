@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hp_core.evaluation.correlation import pearson
 from hp_core.evaluation.detection import detection_share
 from hp_core.evaluation.flicker import still_flicker
-from hp_core.evaluation.identity import embed_faces, mean_cosine
-from hp_core.evaluation.landmarks import frame_landmark_distance
-from hp_core.evaluation.psnr import CEILING, frame_psnr
-from hp_core.evaluation.ssim import frame_ssim
+from hp_core.evaluation.metrics.correlation import pearson
+from hp_core.evaluation.metrics.identity import embed_faces, mean_cosine
+from hp_core.evaluation.metrics.landmarks import frame_landmark_distance
+from hp_core.evaluation.metrics.psnr import CEILING, frame_psnr
+from hp_core.evaluation.metrics.ssim import frame_ssim
 from hp_core.face.crop import ARCFACE_TEMPLATE
 
 RNG = np.random.default_rng(0)

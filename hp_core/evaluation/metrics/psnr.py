@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from hp_core.evaluation.metrics.base import FrameMetric
+
 CEILING = 100.0
 """dB given to frames that are equal, or differ by less than a mean squared error of 1e-10 of the range squared."""
 
@@ -26,3 +28,15 @@ def frame_psnr(result: np.ndarray, truth: np.ndarray, boxes: np.ndarray | None =
         part = frame[y1:y2, x1:x2]
         mean_squares.append(np.mean(part * part) if part.size else np.nan)
     return -10 * np.log10(np.maximum(mean_squares, 10 ** (-CEILING / 10)))
+
+
+def psnr() -> FrameMetric:
+    """PSNR of whole frames as a metric."""
+    return FrameMetric(
+        name="psnr",
+        title="PSNR (dB)",
+        better="higher",
+        inputs=("result", "truth"),
+        settings={"range": 255, "channels": "RGB, one mean squared error", "ceiling": CEILING, "clip": "mean over frames"},
+        compute=lambda part: frame_psnr(part.clips["result"], part.clips["truth"]),
+    )

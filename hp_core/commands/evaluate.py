@@ -1,0 +1,152 @@
+"""The command `evaluate`: weights on the drawn world, or any results a manifest names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from hp_core.commands.options import Json, Pose
+from hp_core.errors import OptionError
+from hp_core.terminal import Bars, figures, table
+
+_FILES = "Results in files"
+
+
+def evaluate(
+    preset: Annotated[Literal["demo"], typer.Option(help="demo: held-out pairs of the procedural world, with the exact truth.")] = "demo",
+    weights: Annotated[Path | None, typer.Option(help="Folder that holds hyportrait/. Default: only the baselines are judged.")] = None,
+    pairs: Annotated[int, typer.Option(help="Pairs of a portrait and somebody else's clip, 1 or more.")] = 64,
+    frames: Annotated[int, typer.Option(help="Frames of each clip at 12.5 frames/s, 3 or more.")] = 24,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps, 1..1000. Default: the weights' own.")] = None,
+    device: Annotated[str | None, typer.Option(help="torch device. Default: the accelerator torch reports, else cpu.")] = None,
+    pose: Annotated[Pose, typer.Option(help="What the pose guider is shown: released is black.")] = "released",
+    swap: Annotated[
+        bool,
+        typer.Option(help="Instead: expression of one driver, head of the next; what comes through?"),
+    ] = False,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            help="Instead: CSV or JSON of pairs with the columns pair, system, portrait, driving, result, truth, truth_square. "
+            "Rows without a result are made with --weights.",
+            rich_help_panel=_FILES,
+        ),
+    ] = None,
+    protocol: Annotated[
+        Literal["self", "cross"],
+        typer.Option(help="self: the first frame drives the rest of its clip. cross: another's clip does.", rich_help_panel=_FILES),
+    ] = "cross",
+    metrics: Annotated[
+        str | None,
+        typer.Option(help="Names with commas between; all for every one. Default: all but lpips_vgg.", rich_help_panel=_FILES),
+    ] = None,
+    metric_weights: Annotated[
+        Path | None,
+        typer.Option(help="Folder of `hp-portrait download DIR --for evaluation`. Default: --weights.", rich_help_panel=_FILES),
+    ] = None,
+    fit: Annotated[
+        bool,
+        typer.Option(help="Cut clips of unequal length to the shortest, resize truths to the result's size.", rich_help_panel=_FILES),
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of the results that are made, 0 or more.", rich_help_panel=_FILES)] = 0,
+    crop: Annotated[
+        Literal["face", "whole"],
+        typer.Option(
+            help="Of the results that are made: a square around the face, or pictures that are crops already.", rich_help_panel=_FILES
+        ),
+    ] = "face",
+    fvd_frames: Annotated[int, typer.Option(help="Of FVD: frames of a window, 10 or more.", rich_help_panel=_FILES)] = 16,
+    fvd_stride: Annotated[int, typer.Option(help="Of FVD: frames from window to window, 1 or more.", rich_help_panel=_FILES)] = 16,
+    fvd_resize: Annotated[
+        Literal["network", "squash", "crop"],
+        typer.Option(help="Of FVD: by I3D itself (StyleGAN-V), bicubic (DisCo), or bilinear and the middle.", rich_help_panel=_FILES),
+    ] = "network",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder for report.json, report.csv, report.md and pictures; with --manifest, report.html and what resumes a stopped run.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Judge weights by cross-reenactment of held-out pairs, or anybody's results in files.
+
+    Held-out pairs stand beside a still portrait, a warped one and the ceilings. With --manifest, what is in the files is judged in
+    the layout of the paper's tables; a run that was stopped goes on with the same line.
+    """
+    from hp_core.weights.catalog import weights_folder
+
+    del preset  # the only one there is
+    folder = weights_folder(weights) if weights else None
+    if manifest is not None:
+        if swap:
+            raise OptionError("--swap is of the drawn world; leave it or --manifest out.")
+        if output is None:
+            raise OptionError("A manifest needs a folder for the report, from which a stopped run goes on. Add -o FOLDER.")
+        from hp_core.evaluation.from_manifest import evaluate_manifest
+        from hp_core.evaluation.metrics.registry import DEFAULT
+
+        run = evaluate_manifest(
+            manifest,
+            output,
+            protocol=protocol,
+            metrics=DEFAULT if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()],
+            weights=folder,
+            metric_weights=metric_weights,
+            fvd={"length": fvd_frames, "stride": fvd_stride, "resize": fvd_resize},
+            fit=fit,
+            steps=steps,
+            seed=seed,
+            device=device,
+            crop=crop,
+            pose=pose,
+        )
+        _from_files(run, output, as_json)
+    elif swap:
+        _swapped(folder, pairs, frames, steps, device, as_json)
+    else:
+        _on_drawn_people(folder, pairs, frames, steps, device, pose, output, as_json)
+
+
+def _from_files(run: object, output: Path, as_json: bool) -> None:
+    import json
+
+    from hp_core.evaluation.tables import difference_table, full_table, paper_tables
+
+    with Bars(quiet=as_json) as bars:
+        judgement = bars.run(run)
+    if as_json:
+        typer.echo(json.dumps(judgement.facts() | {"notices": bars.notices}))
+        return
+    for title, header, rows in (*paper_tables(judgement), full_table(judgement), difference_table(judgement)):
+        if rows:
+            table(title, header, rows)
+    typer.echo(f"{output / 'report.html'}: the tables, plots, the best, median and worst pairs, what each number depends on")
+
+
+def _swapped(folder: Path | None, pairs: int, frames: int, steps: int | None, device: str | None, as_json: bool) -> None:
+    from hp_core.evaluation.swap import evaluate_swap
+
+    with Bars(quiet=as_json) as bars:
+        follows = bars.run(evaluate_swap(folder, pairs=pairs, frames=frames, steps=steps, device=device))
+    rows = [[name, *(f"{value:.3f}" for value in pair.values())] for name, pair in follows.items()]
+    title = f"{pairs} portraits, expression of one driver, head of the next"
+    figures(title, ["correlation", "with it", "with the other"], rows, follows, as_json)
+
+
+def _on_drawn_people(
+    folder: Path | None, pairs: int, frames: int, steps: int | None, device: str | None, pose: str, output: Path | None, as_json: bool
+) -> None:
+    from hp_core.evaluation.demo import evaluate_demo
+    from hp_core.evaluation.report import correlation_table, score_table
+
+    with Bars(quiet=as_json) as bars:
+        run = evaluate_demo(folder, pairs=pairs, frames=frames, steps=steps, device=device, pose=pose, report=output)
+        evaluation = bars.run(run)
+    follows = [[f"{cells[0]}: correlation, pooled / per pair", *cells[1:]] for cells in correlation_table(evaluation.systems, "truth")]
+    rows = score_table(evaluation.systems) + follows
+    figures(f"{pairs} held-out pairs, {frames} frames each", ["", *evaluation.systems], rows, evaluation.facts(), as_json)

@@ -1,0 +1,54 @@
+"""What stands in one word on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hp_core.errors import OptionError
+
+if TYPE_CHECKING:
+    from hp_core.request import Person
+
+
+def face(which: str) -> str | int | tuple[float, float]:
+    """A face by name, index, or a point ``X,Y``."""
+    if which.isdecimal():
+        return int(which)
+    if "," not in which:
+        return which
+    try:
+        x, y = (float(part) for part in which.split(","))
+    except ValueError as error:
+        raise OptionError(f"The face is '{which}'; give a point as X,Y in pixels, such as 320,180.") from error
+    return x, y
+
+
+def person(text: str) -> Person:
+    """``FACE=DRIVING``."""
+    from hp_core.request import Person
+
+    which, sign, driving = text.partition("=")
+    if not sign or not driving:
+        raise OptionError(f"--also is '{text}'; give FACE=DRIVING, such as rightmost=other.mp4.")
+    return Person(face(which), Path(driving))
+
+
+def switches(option: str, given: list[str], known: tuple[str, ...], prefix: str = "") -> dict[str, bool]:
+    """Which of ``known`` are ``given``, as keyword arguments; an unknown one is refused under the name of ``option``."""
+    from hp_core.config import check_choice
+
+    for name in given:
+        check_choice(option, name, known)
+    return {prefix + name: name in given for name in known}
+
+
+def ramp(name: str, text: str | None) -> tuple[float, float] | None:
+    """``FIRST:LAST``, or one number for both; None stays None."""
+    if text is None:
+        return None
+    first, _, last = text.partition(":")
+    try:
+        return float(first), float(last or first)
+    except ValueError as error:
+        raise OptionError(f"{name} is '{text}'; give a number such as 2, or FIRST:LAST such as 1.5:2.5.") from error

@@ -1,0 +1,1 @@
+"""What a result is judged by, one small file a metric; `registry` builds them by name."""

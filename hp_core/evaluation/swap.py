@@ -1,0 +1,79 @@
+"""Whose motion comes through when a portrait is given the expression of one driver and the head of another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hp_core.config import check_range
+from hp_core.errors import OptionError
+from hp_core.evaluation.metrics.correlation import pearson
+from hp_core.progress import Progress, Stage, result
+
+if TYPE_CHECKING:
+    from hp_core.values import MotionTokens
+
+EXPRESSION, HEAD = ("jaw", "blink_left", "blink_right"), ("yaw", "pitch", "roll")
+
+
+def evaluate_swap(
+    weights: Path | None, *, pairs: int = 64, frames: int = 24, steps: int | None = None, device: str | None = None
+) -> Stage[dict[str, dict[str, float]]]:
+    """Held-out portraits with ``with_head_rotation_of``: expression of their own driver, head of the next pair's.
+
+    Returns:
+        For each reading of MediaPipe (`EXPRESSION`, `HEAD`): its correlation over all frames with the driver it should come from
+        (``own``) and with the one it should not (``other``).
+
+    Raises:
+        OptionError: no weights, or a number out of range.
+        PortraitError: the weights cannot be loaded.
+    """
+    check_range("pairs", pairs, 2)
+    check_range("frames", frames, 3)
+    if weights is None:
+        raise OptionError("Swapping needs weights. Add --weights FOLDER.")
+    from hp_core.demo.world import FPS, held_out_pairs
+    from hp_core.evaluation.animators import PipelineAnimator
+    from hp_core.evaluation.clip_readings import ClipReadings, read_clip
+    from hp_core.evaluation.demo import DRIVING_SCALE
+    from hp_core.evaluation.readings import MotionReader
+    from hp_core.motion.edit import with_head_rotation_of
+    from hp_core.pose.align import black_pose
+    from hp_core.weights.catalog import CATALOG
+
+    animator = yield from PipelineAnimator.load(weights, steps=steps, device=device)
+    pipeline, sampling = animator.pipeline, animator.sampling
+    size = pipeline.config.face.image_size
+    drivers: list[tuple[MotionTokens, ClipReadings]] = []
+    results: list[ClipReadings] = []
+    everybody = held_out_pairs(pairs)
+    with MotionReader(model=CATALOG["face_landmarker"].find(weights)) as reader:
+        for pair in everybody:
+            clip = pair.driving(frames, DRIVING_SCALE * size)
+            track = result(pipeline.face_crop(clip, total=frames, crop="whole", on_missing="hold", fps=FPS))
+            drivers.append((result(pipeline.motion(track, pipeline.intensity(track))), read_clip(reader, clip)))
+            yield Progress("encode", len(drivers), pairs)
+        for index, pair in enumerate(everybody):
+            portrait = result(pipeline.face_crop([pair.portrait(size)], total=1, crop="whole", on_missing="hold"))
+            motion = with_head_rotation_of(drivers[index][0], drivers[(index + 1) % pairs][0])
+            stage = pipeline.sample(
+                pipeline.appearance(portrait), motion, black_pose(frames, (size, size)), sampling=sampling, seed=pair.index
+            )
+            results.append(read_clip(reader, np.stack(list(pipeline.decode(result(stage), sampling=sampling)))))
+            yield Progress("animate", index + 1, pairs)
+    animator.close()
+    faces = [readings for _, readings in drivers]
+    heads = faces[1:] + faces[:1]
+
+    def together(clips: list[ClipReadings], name: str) -> np.ndarray:
+        return np.concatenate([clip.values[name] for clip in clips])
+
+    figures: dict[str, dict[str, float]] = {}
+    for names, own, other in ((EXPRESSION, faces, heads), (HEAD, heads, faces)):
+        for name in names:
+            made = together(results, name)
+            figures[name] = {key: pearson(together(clips, name), made) or 0.0 for key, clips in (("own", own), ("other", other))}
+    return figures
