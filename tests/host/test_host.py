@@ -77,7 +77,21 @@ def test_the_same_prompt_gives_the_same_video(server: Server, template: Template
     assert files[0]
 
 
-STAGES = ("Load", "DrawnFaces", "FaceCrop", "MotionEncode", "Sampler", "Decode")
+STAGES = ("Load", "DrawnFaces", "FaceCrop", "MotionEncode", "Sampler", "Decode", "PasteBack", "TrackPreview")
+
+
+def add_stage(prompt: dict[str, Any], stage: str) -> None:
+    """Two blocks that template 1 does without: pasting between Decode and Create Video, and a look at the driving track."""
+    decode, video = only(prompt, "HunyuanPortraitDecode"), only(prompt, "CreateVideo")
+    tracks = [number for number, node in prompt.items() if node["class_type"] == "HunyuanPortraitFaceCrop"]
+    portrait = next(number for number in tracks if "images" in prompt[number]["inputs"])
+    driving = next(number for number in tracks if number != portrait)
+    if stage == "PasteBack":
+        inputs = {"images": [decode, 0], "portrait": [portrait, 0], "region": "crop", "match_colour": True, "even_size": True}
+        prompt["900"] = {"class_type": "HunyuanPortraitPasteBack", "inputs": inputs}
+        prompt[video]["inputs"]["images"] = ["900", 0]
+    if stage == "TrackPreview":
+        prompt["900"] = {"class_type": "HunyuanPortraitTrackPreview", "inputs": {"face_track": [driving, 0], "side": 1024}}
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -90,6 +104,7 @@ def test_cancel_stops_a_stage_and_the_next_run_is_whole(server: Server, template
             pass
         prompt[only(prompt, "HunyuanPortraitLoad")]["inputs"]["weights"] = "HunyuanPortrait/fresh"
     prompt[only(prompt, "HunyuanPortraitSampler")]["inputs"]["steps"] = 8
+    add_stage(prompt, stage)
     run = server.run(prompt, cancel_in=f"HunyuanPortrait{stage}")
     assert run.status == "interrupted"
     assert prompt[run.executed[-1]]["class_type"] == f"HunyuanPortrait{stage}"
