@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image, ImageDraw
+from torch import Tensor
 
 from hp_core.errors import OptionError
 from hp_core.face.crop import map_points
@@ -13,6 +14,7 @@ from hp_core.pose.draw import distinct_maps
 from hp_core.values import FaceTrack, Intensity, PoseMaps
 
 _BAND = 40  # pixels under the pictures, for the words
+_RIDGE = 0.01  # of the mean variance of the channels
 _FOUND, _FILLED, _POINT, _INK = (90, 220, 120), (250, 110, 90), (255, 230, 80), (230, 230, 235)
 
 
@@ -70,3 +72,24 @@ def _lines(track: FaceTrack, intensity: Intensity | None, pose: PoseMaps | None,
         chunk = min(frame // intensity.chunk, len(intensity.expression) - 1)
         lines.append(f"levels: expression {intensity.expression_levels[chunk]}, head {intensity.head_levels[chunk]} ({intensity.rule})")
     return lines
+
+
+def rgb_factors(latent: Tensor, image: np.ndarray) -> tuple[list[list[float]], list[float]]:
+    """The linear map from latent channels to colours that suits a picture best: a preview for any VAE, learned from the portrait.
+
+    Args:
+        latent: (1, channels, height, width), scaled as the sampler's.
+        image: (S, S, 3) uint8, what it encodes.
+
+    Returns:
+        (channels, 3) factors and (3,) offsets, to colours in -1..1.
+    """
+    _, channels, height, width = latent.shape
+    small = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BOX), np.float64) / 127.5 - 1
+    x = latent[0].double().cpu().numpy().reshape(channels, -1).T  # (height * width, channels)
+    middle, colour = x.mean(0), small.reshape(-1, 3)
+    # A little ridge: of many channels most say nothing about the mean colour of a cell.
+    centred = x - middle
+    ridge = _RIDGE * np.trace(centred.T @ centred) / channels
+    factors = np.linalg.solve(centred.T @ centred + ridge * np.eye(channels), centred.T @ (colour - colour.mean(0)))
+    return factors.tolist(), (colour.mean(0) - middle @ factors).tolist()

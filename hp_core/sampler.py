@@ -70,6 +70,7 @@ class ClipSampler:
         self.models, self.appearance, self.config, self.seed = models, appearance, config, seed
         self.tokens, self.pose = pad_tokens(motion.tokens, config.pad_frames), maps.padded(config.pad_frames)
         self.scaling: float = models.config.vae["scaling_factor"]
+        self.reference = self.scaling * appearance.reference_latent
 
     def states(self, device: torch.device | str) -> Iterator[DenoiseState]:
         """The denoising loop; see `denoise`."""

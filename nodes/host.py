@@ -313,14 +313,20 @@ def counted(items: Iterable[_Value], total: int) -> Iterable[_Value]:
 class StepPreview:
     """Progress bar of the sampler with a picture of where it stands, if the user has turned previews on."""
 
-    def __init__(self, total: int, channels: int) -> None:
+    def __init__(self, total: int, reference: torch.Tensor, image: Any) -> None:
+        """``reference`` (1, channels, height, width) are the scaled latents of the portrait ``image``."""
         import comfy.latent_formats
         import latent_preview
 
+        from hp_core.preview import rgb_factors
+
         self.bar, self.total = comfy.utils.ProgressBar(total), total
-        # Previewers know the four channels of Stable Diffusion alone.
-        fits = channels == comfy.latent_formats.SD15.latent_channels
-        self.previewer = latent_preview.get_previewer(mm.get_torch_device(), comfy.latent_formats.SD15()) if fits else None
+        known = comfy.latent_formats.SD15()
+        if reference.shape[1] != known.latent_channels:  # of another VAE: its colours are learned from the portrait
+            known = comfy.latent_formats.LatentFormat()
+            known.latent_channels = reference.shape[1]
+            known.latent_rgb_factors, known.latent_rgb_factors_bias = rgb_factors(reference, image)
+        self.previewer = latent_preview.get_previewer(mm.get_torch_device(), known)
 
     def show(self, done: int, latents: torch.Tensor) -> None:
         """``latents`` (frames, channels, height, width), scaled; the middle frame is shown."""

@@ -87,7 +87,7 @@ class PortraitSampler(io.ComfyNode):
         with attention_kernel(model.attention), model.on_device("unet", "pose_guider", activations=needed) as device:
             preview = None
             for state in run.states(device):
-                preview = preview or host.StepPreview(state.evaluations, state.latents.shape[1])
+                preview = preview or host.StepPreview(state.evaluations, run.reference, appearance.image)
                 preview.show(state.evaluation, state.clean)
         return io.NodeOutput(run.as_latent(state.latents))
 

@@ -14,7 +14,7 @@ from hp_core.errors import OptionError
 from hp_core.image import each_from_float, from_float, to_float
 from hp_core.motion.plot import plot_intensity
 from hp_core.pose.align import align_pose, black_pose, preview
-from hp_core.preview import preview_frames
+from hp_core.preview import preview_frames, rgb_factors
 from hp_core.progress import result
 from hp_core.vae import WARM_UP, decode_latent
 from hp_core.values import FaceTrack, Intensity
@@ -149,3 +149,14 @@ def test_warm_up_of_another_size_is_left_out() -> None:
     for warm_up in ((*small, 5), (*fitting, 9)):  # enlarged; nine frames cut to five
         frames = result(decode_latent({"samples": samples, WARM_UP: warm_up}, decode, chunk=4))
         assert frames[:, 0, 0, 1].tolist() == [0, 1, 2, 3, 0]
+
+
+def test_a_preview_learns_its_colours_from_the_portrait() -> None:
+    rng = np.random.default_rng(0)
+    colours = rng.uniform(0, 255, (8, 8, 3)).round().astype(np.uint8)
+    image = np.kron(colours, np.ones((8, 8, 1), np.uint8))
+    mixing = rng.normal(size=(3, 16))  # sixteen channels that hold the colours, and noise
+    latent = (colours / 127.5 - 1) @ mixing + 0.01 * rng.normal(size=(8, 8, 16)) + 2
+    factors, offset = rgb_factors(torch.from_numpy(latent).permute(2, 0, 1)[None].float(), image)
+    shown = latent.reshape(-1, 16) @ np.array(factors) + offset
+    assert np.abs(shown - (colours.reshape(-1, 3) / 127.5 - 1)).mean() < 0.05

@@ -69,6 +69,7 @@ class Server:
         self.checkout, self.base, self.log = checkout, base, base / "log.txt"
         command = [
             interpreter(checkout), "main.py", "--cpu", "--port", str(self.port), "--disable-api-nodes", "--dont-print-server",
+            "--preview-method", "latent2rgb",
             "--base-directory", str(base), "--database-url", "sqlite:///:memory:", *options,
         ]  # fmt: skip
         with self.log.open("w") as log:

@@ -77,6 +77,14 @@ def test_the_same_prompt_gives_the_same_video(server: Server, template: Template
     assert files[0]
 
 
+def test_the_sampler_shows_where_it_stands(server: Server, template: Template) -> None:
+    prompt = template("1")
+    prompt[only(prompt, "HunyuanPortraitDrawnFaces")]["inputs"] |= {"frames": 6, "pair": 40}
+    run = server.run(prompt)
+    assert run.status == "success"
+    assert run.previews > 0, "a set of another VAE has live previews too"
+
+
 STAGES = ("Load", "DrawnFaces", "FaceCrop", "MotionEncode", "Sampler", "Decode", "PasteBack", "TrackPreview")
 
 
