@@ -73,7 +73,7 @@ def with_strength(motion: MotionTokens, *, expression: float = 1.0, rotation: fl
     parts = _Parts.of(motion)
 
     def scaled(part: Tensor, by: float) -> Tensor:
-        return part if by == 1 else part[at].lerp(part, by)
+        return part if by == 1 else _lerp(part[at], part, by)
 
     return replace(parts, expression=scaled(parts.expression, expression), rotation=scaled(parts.rotation, rotation)).joined(motion)
 
@@ -222,7 +222,7 @@ def stretched(motion: MotionTokens, frames: int) -> MotionTokens:
     share = (at - low).float()
 
     def change(part: Tensor) -> Tensor:
-        return part[low].lerp_(part[high], share.reshape(-1, *[1] * (part.ndim - 1)))  # in place, in a copy
+        return _lerp(part[low], part[high], share.reshape(-1, *[1] * (part.ndim - 1)))
 
     return _Parts.of(motion).map(change).joined(motion)
 
@@ -230,6 +230,8 @@ def stretched(motion: MotionTokens, frames: int) -> MotionTokens:
 def at_rate(motion: MotionTokens, fps: Fraction | float) -> MotionTokens:
     """The same seconds at another frame rate (frames/s, above 0)."""
     check_range("fps", float(fps), 0.1, 1000)
+    if Fraction(fps) == motion.fps:  # also an average rate, which no small fraction meets
+        return motion
     rate = Fraction(fps).limit_denominator(1001)
     if rate == motion.fps:
         return motion
@@ -329,7 +331,7 @@ def _same_encoder(first: MotionTokens, second: MotionTokens) -> None:
 
 
 def _lerp(first: Tensor, second: Tensor, share: Tensor | float) -> Tensor:
-    return first + (second - first) * share
+    return first.lerp(second, share)  # one pass over clips of gigabytes
 
 
 def _savgol(flat: Tensor, width: int) -> Tensor:

@@ -97,6 +97,11 @@ def test_stretching_keeps_both_ends_and_every_value_in_between(frames: int, targ
     assert (out.rotation <= clip.rotation.max(0).values + 1e-4).all()
 
 
+def test_an_average_rate_is_itself() -> None:
+    clip = replace(motion(3), fps=Fraction(29_985_301, 1_000_003))  # of a video of variable rate; no small fraction meets it
+    assert edit.at_rate(clip, clip.fps) is clip
+
+
 def test_another_rate_keeps_the_seconds() -> None:
     out = edit.at_rate(motion(50), 12.5)
     assert (len(out), out.fps) == (25, Fraction(25, 2))
