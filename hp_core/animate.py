@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,19 +16,18 @@ from torch import Tensor
 
 from hp_core.compose import Paster
 from hp_core.config import SamplingConfig, frames_from
-from hp_core.errors import FaceError, OptionError, about
+from hp_core.errors import FaceError, OptionError, WeightsError, about
 from hp_core.face.choose import Which
 from hp_core.face.crop import crop_square
 from hp_core.face.likeness import Likeness
 from hp_core.image import load_image
 from hp_core.motion.edit import at_rate, trimmed, with_translation
-from hp_core.pose.align import black_pose
 from hp_core.pose.keypoints import followed
 from hp_core.progress import Notice, Progress, Stage
 from hp_core.request import AnimateOptions, Driver, check_request
 from hp_core.values import FaceTrack, MotionTokens, PoseKeypoints, PoseMaps
 from hp_core.video import VideoWriter
-from hp_core.weights.load import PortraitModels, file_fingerprint
+from hp_core.weights.load import PortraitModels
 
 if TYPE_CHECKING:
     from hp_core.pipeline import PortraitPipeline
@@ -36,6 +35,8 @@ if TYPE_CHECKING:
 
 MAX_PLAYABLE_SIDE = 4096  # of H.264 in most browsers and hardware decoders
 COMPARE_SIDE = 256  # fewest pixels of a side in the compare view; smaller results are enlarged
+
+Square = tuple[int, int, int, int]
 
 
 def animate(
@@ -60,18 +61,44 @@ def animate(
         metadata=provenance(pipeline.models, options.seed) if options.provenance else None,
         crf=options.crf,
     )
-    run = _Run(pipeline, options, sampling)
+    run = _Run(pipeline, options, sampling, picture, portrait, (yield from dwpose_for(options, pipeline.dwpose)))
     likes = (options.portrait_like, options.driving_like)
     faces = [run.likeness(like) or which for like, which in zip(likes, (options.portrait_face, options.driving_face), strict=True)]
-    performances = [(yield from run.perform(picture, portrait, faces[0], first, faces[1], first.fps))]
+    performances = [(yield from run.perform(faces[0], first, faces[1], first.fps))]
     for person, driver in zip(options.people, drivers[1:], strict=True):
-        performances.append((yield from run.perform(picture, portrait, person.face, driver, "largest", first.fps)))
+        performances.append((yield from run.perform(person.face, driver, "largest", first.fps)))
     total = max(len(performance.motion) for performance in performances)
     with writer:
         for done, frame in enumerate(run.pictures(performances, total), 1):
             writer.write(frame)
             yield Progress("decode", done, total)
     return output
+
+
+def dwpose_for(options: AnimateOptions, files: tuple[Path, Path] | None) -> Stage[DwposeEstimator | None]:
+    """DWPose, where the pose needs keypoints and they are to come from it; None takes those of the face tracks, which is said.
+
+    Args:
+        files: of `DwposeEstimator`, or None where they are not at hand.
+
+    Raises:
+        WeightsError: it is asked for and cannot be had.
+    """
+    if options.pose.mode == "released":
+        return None
+    from hp_core.pose.dwpose import REMEDY, DwposeEstimator
+
+    if files is not None and options.keypoints != "face":
+        try:
+            return DwposeEstimator(*files)
+        except WeightsError as error:
+            if options.keypoints == "dwpose":
+                raise
+            yield Notice(f"The pose comes from the face track: {error}")
+    elif options.keypoints == "dwpose":
+        raise WeightsError(f"The pose is to come from DWPose, whose two files are not among the weights. {REMEDY}")
+    yield Notice("The pose is that of the face alone: nose, neck and face points; DWPose would add shoulders and arms.")
+    return None
 
 
 @dataclass(frozen=True)
@@ -82,14 +109,29 @@ class _Performance:
     motion: MotionTokens
     latents: Tensor
     driver: Driver
-    squares: np.ndarray | None  # (frames, 4) or (1, 4) of the driver's, None where nothing of it is seen
+    squares: list[Square]  # of the driver's frames; none where it has no pictures
 
 
 class _Run:
-    """The stages of one call, person by person."""
+    """The stages of one call, person by person.
 
-    def __init__(self, pipeline: PortraitPipeline, options: AnimateOptions, sampling: SamplingConfig) -> None:
+    Args:
+        picture, name: the portrait, (height, width, 3) uint8, and its file for messages.
+        estimator: where the pose's keypoints come from; None takes the face tracks'.
+    """
+
+    def __init__(
+        self,
+        pipeline: PortraitPipeline,
+        options: AnimateOptions,
+        sampling: SamplingConfig,
+        picture: np.ndarray,
+        name: Path,
+        estimator: DwposeEstimator | None,
+    ) -> None:
         self.pipeline, self.options, self.sampling = pipeline, options, sampling
+        self.picture, self.name, self.estimator = picture, name, estimator
+        self.people = [] if estimator is None else estimator.people(picture)
 
     def likeness(self, picture: Path | None) -> Likeness | None:
         """The person in ``picture``, if one is named.
@@ -107,32 +149,25 @@ class _Run:
         with about(picture, FaceError):
             return Likeness.of(load_image(picture), self.pipeline.analyzer, identity)
 
-    def perform(
-        self, picture: np.ndarray, name: Path, face: Which, driver: Driver, driving_face: Which, fps: Fraction
-    ) -> Stage[_Performance]:
-        """Everything up to the latents of one person.
-
-        Args:
-            name: the portrait's file, for messages.
-            fps: of the result; a driver of another rate is brought to it.
-        """
+    def perform(self, face: Which, driver: Driver, driving_face: Which, fps: Fraction) -> Stage[_Performance]:
+        """Everything up to the latents of one person; ``fps`` is the result's, to which a driver of another rate is brought."""
         pipeline, options = self.pipeline, self.options
         count = frames_from(options.start, options.frames, driver.frames, driver.path)
-        with about(name, FaceError, OptionError):  # "hold": a single picture has no frames before or after to speak of
+        with about(self.name, FaceError, OptionError):  # "hold": a single picture has no frames before or after to speak of
             crop = "face" if options.crop == "follow" else options.crop
-            portrait = yield from pipeline.face_crop([picture], total=1, which=face, on_missing="hold", crop=crop, stage="portrait")
+            portrait = yield from pipeline.face_crop([self.picture], total=1, which=face, on_missing="hold", crop=crop, stage="portrait")
         if not portrait.crop_points_found:
             yield Notice("No face found in the portrait's own crop; the points of the whole picture align the identity.")
         appearance = pipeline.appearance(portrait)
+        pose: PoseMaps | None = None
+        squares: list[Square] = []
         if driver.motion is not None:
-            motion, squares = trimmed(driver.motion, options.start, options.start + count), None
-            pose = black_pose(len(motion), portrait.portrait_crop.shape[:2])
+            motion = trimmed(driver.motion, options.start, options.start + count)
         else:
-            estimator = yield from self._estimator()
             people: list[list[np.ndarray]] = []
             with about(driver.path, FaceError, OptionError):
                 track = yield from pipeline.face_crop(
-                    _noting(driver.pictures(options.start, count), estimator, people),
+                    _noting(driver.pictures(options.start, count), self.estimator, people),
                     total=count,
                     which=driving_face,
                     on_missing=options.on_missing,
@@ -142,48 +177,24 @@ class _Run:
                     start=options.start,
                 )
             motion = yield from pipeline.motion(track, pipeline.intensity(track, options.intensity))
-            squares = np.array([track.square]) if track.squares is None else track.squares
-            pose = yield from self._pose(track, portrait, people, estimator)
+            squares = [track.square_of(frame) for frame in range(count)]
+            if options.pose.mode != "released":
+                pose = yield from self._pose(track, portrait, people)
             del track  # its crops grow with the clip
         motion = with_translation(at_rate(motion, fps), options.translation)
-        if len(pose) != len(motion):  # of a driver of another rate, whose pose is black
-            pose = black_pose(len(motion), portrait.portrait_crop.shape[:2])
         latents = yield from pipeline.sample(appearance, motion, pose, sampling=self.sampling, seed=options.seed)
         return _Performance(portrait, motion, latents, driver, squares)
 
-    def _estimator(self) -> Stage[DwposeEstimator | None]:
-        """DWPose, where the pose needs it and it is asked for or at hand."""
-        options, files = self.options, self.pipeline.dwpose
-        if options.pose.mode == "released" or options.keypoints == "face" or (options.keypoints == "auto" and files is None):
-            return None
-        from hp_core.errors import WeightsError
-        from hp_core.pose.dwpose import REMEDY, DwposeEstimator
+    def _pose(self, track: FaceTrack, portrait: FaceTrack, people: list[list[np.ndarray]]) -> Stage[PoseMaps]:
+        if self.estimator is None:
+            return (yield from self.pipeline.pose(track, portrait, self.options.pose))
 
-        if files is None:
-            raise WeightsError(f"The pose is to come from DWPose, whose two files are not among the weights. {REMEDY}")
-        try:
-            return DwposeEstimator(*files)
-        except WeightsError as error:
-            if options.keypoints == "dwpose":
-                raise
-            yield Notice(f"The pose comes from the face track: {error}")
-            return None
+        def found(of: FaceTrack, everybody: list[list[np.ndarray]], source: str) -> PoseKeypoints:
+            height, width = of.portrait.shape[:2]
+            return followed(everybody, (width, height), source, of.five_points[:, 2])
 
-    def _pose(
-        self, track: FaceTrack, portrait: FaceTrack, people: list[list[np.ndarray]], estimator: DwposeEstimator | None
-    ) -> Stage[PoseMaps]:
-        config = self.options.pose
-        if estimator is None:
-            if config.mode != "released":
-                yield Notice("The pose is that of the face alone: nose, neck and face points; DWPose would add shoulders and arms.")
-            return (yield from self.pipeline.pose(track, portrait, config))
-        height, width = track.portrait.shape[:2]
-        moving = followed(people, (width, height), "DWPose", track.five_points[:, 2])
-        image = portrait.portrait
-        standing: PoseKeypoints = followed(
-            [estimator.people(image)], (image.shape[1], image.shape[0]), "DWPose of the portrait", portrait.five_points[:1, 2]
-        )
-        return (yield from self.pipeline.pose(track, portrait, config, moving, standing))
+        moving, standing = found(track, people, "DWPose"), found(portrait, [self.people], "DWPose of the portrait")
+        return (yield from self.pipeline.pose(track, portrait, self.options.pose, moving, standing))
 
     def pictures(self, performances: list[_Performance], total: int) -> Iterator[np.ndarray]:
         """The video's frames; whoever is done first stands still."""
@@ -204,15 +215,12 @@ class _Run:
     def _compared(self, performance: _Performance, count: int) -> Callable[[np.ndarray], np.ndarray]:
         """A function from a result frame to portrait, driving frame and result side by side."""
         side = max(self.pipeline.config.face.image_size, COMPARE_SIDE)
-        squares = performance.squares
-        assert squares is not None  # `check_request` refuses the view of a driver without pictures
-        source = enumerate(performance.driver.pictures(self.options.start, count))
+        # `check_request` refuses the view of a driver without pictures.
+        source = zip(performance.driver.pictures(self.options.start, count), performance.squares, strict=True)
         still = np.asarray(crop_square(performance.portrait.portrait, performance.portrait.square, side))
 
         def compared(frame: np.ndarray) -> np.ndarray:
-            number, original = next(source)
-            x1, y1, x2, y2 = (round(float(corner)) for corner in squares[min(number, len(squares) - 1)])
-            cut = crop_square(original, (x1, y1, x2, y2), side)
+            cut = crop_square(*next(source), side)
             return np.hstack([still, np.asarray(cut), np.asarray(Image.fromarray(frame).resize((side, side)))])
 
         return compared
@@ -233,30 +241,6 @@ def provenance(models: PortraitModels, seed: int) -> dict[str, str]:
         "seed": seed,
     }
     return {"comment": json.dumps(facts), "description": "Synthetic video: a portrait animated by HunyuanPortrait."}
-
-
-def motion_of(
-    pipeline: PortraitPipeline,
-    driving: Path,
-    *,
-    start: int = 0,
-    frames: int | None = None,
-    which: Which = "largest",
-    on_missing: str = "error",
-    crop: str = "face",
-    intensity: str | None = None,
-) -> Stage[MotionTokens]:
-    """See `PortraitPipeline.motion_of`."""
-    driver = Driver.open(driving, frames)
-    if driver.motion is not None:
-        raise OptionError(f"{driving} is a motion already. Name the video it is to come from.")
-    count = frames_from(start, frames, driver.frames, driving)
-    with about(driving, FaceError, OptionError):
-        track = yield from pipeline.face_crop(
-            driver.pictures(start, count), total=count, which=which, on_missing=on_missing, crop=crop, fps=driver.fps, start=start
-        )
-    motion = yield from pipeline.motion(track, pipeline.intensity(track, intensity))
-    return replace(motion, source=file_fingerprint(driving))
 
 
 def _noting(frames: Iterator[np.ndarray], estimator: DwposeEstimator | None, people: list[list[np.ndarray]]) -> Iterator[np.ndarray]:

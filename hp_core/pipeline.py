@@ -19,22 +19,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hp_core.animate import animate, motion_of
+from hp_core.animate import animate
 from hp_core.appearance.encode import encode_appearance
-from hp_core.config import AlignConfig, PortraitConfig, SamplingConfig
-from hp_core.errors import OptionError
+from hp_core.config import AlignConfig, PortraitConfig, SamplingConfig, frames_from
+from hp_core.errors import FaceError, OptionError, about
 from hp_core.face.analyzer import FaceAnalyzer, create_analyzer
 from hp_core.face.choose import Which
 from hp_core.face.track import STIFFNESS, track_faces
 from hp_core.motion.encode import encode_clip, estimate_intensity
 from hp_core.pose.align import align_pose
 from hp_core.progress import Progress, Stage
-from hp_core.request import AnimateOptions
+from hp_core.request import AnimateOptions, Driver
 from hp_core.sampler import ClipSampler
 from hp_core.vae import decode_chunks, encode_reference, to_uint8
 from hp_core.values import Appearance, FaceTrack, Intensity, MotionTokens, PoseKeypoints, PoseMaps
 from hp_core.weights.catalog import CATALOG
-from hp_core.weights.load import PortraitModels, load_models
+from hp_core.weights.load import PortraitModels, file_fingerprint, load_models
 
 
 def default_device() -> torch.device:
@@ -136,11 +136,16 @@ class PortraitPipeline:
         Raises:
             PortraitError: an unusable video, or one without the face.
         """
-        return (
-            yield from motion_of(
-                self, driving, start=start, frames=frames, which=which, on_missing=on_missing, crop=crop, intensity=intensity
+        driver = Driver.open(driving, frames)
+        if driver.motion is not None:
+            raise OptionError(f"{driving} is a motion already. Name the video it is to come from.")
+        count = frames_from(start, frames, driver.frames, driving)
+        with about(driving, FaceError, OptionError):
+            track = yield from self.face_crop(
+                driver.pictures(start, count), total=count, which=which, on_missing=on_missing, crop=crop, fps=driver.fps, start=start
             )
-        )
+        motion = yield from self.motion(track, self.intensity(track, intensity))
+        return replace(motion, source=file_fingerprint(driving))
 
     def appearance(self, portrait: FaceTrack) -> Appearance:
         """Appearance Encode."""
@@ -167,9 +172,12 @@ class PortraitPipeline:
         return (yield from stage)
 
     def sample(
-        self, appearance: Appearance, motion: MotionTokens, pose: PoseMaps, *, sampling: SamplingConfig | None = None, seed: int = 0
+        self, appearance: Appearance, motion: MotionTokens, pose: PoseMaps | None, *, sampling: SamplingConfig | None = None, seed: int = 0
     ) -> Stage[Tensor]:
-        """SVD Portrait Sampler: latents of the padded clip, (frames + 2 * pad_frames, 4, height / 8, width / 8), unscaled."""
+        """SVD Portrait Sampler: latents of the padded clip, (frames + 2 * pad_frames, 4, height / 8, width / 8), unscaled.
+
+        A pose of None is black, as released.
+        """
         run = ClipSampler(self.models, appearance, motion, pose, config=sampling or self.config.sampling, seed=seed)
         for state in run.states(self.device):
             latents = state.latents
