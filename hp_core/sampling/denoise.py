@@ -13,8 +13,8 @@ from hp_core.errors import OptionError, PortraitError
 from hp_core.pose.draw import distinct_maps
 from hp_core.pose.guider import PoseGuider
 from hp_core.sampling.guidance import branch_weights, scale_ramp
-from hp_core.sampling.schedule import Schedule, euler_step, scale_input
-from hp_core.sampling.solvers import EulerSolver, make_solver
+from hp_core.sampling.schedule import Schedule, clean_prediction, scale_input
+from hp_core.sampling.solvers import make_solver
 from hp_core.sampling.windows import plan_windows, step_shift
 from hp_core.unet.attention import ProjectedTokens
 from hp_core.unet.model import PortraitUNet
@@ -92,9 +92,9 @@ def denoise(
     done = 0
 
     for step in done_steps:
-        sigma, next_sigma = sigmas[step], sigmas[step + 1]
+        sigma = sigmas[step]
         shift = step_shift(step, shift=config.shift, size=config.window)
-        stepped, visits = torch.zeros_like(latents), latents.new_zeros(frames)
+        summed, visits = torch.zeros_like(latents), latents.new_zeros(frames)
         for window in plan_windows(frames, size=config.window, overlap=config.overlap, shift=shift):
             index = torch.tensor(window, device=device)
             x = latents[index]  # (window, 4, height, width)
@@ -113,15 +113,13 @@ def denoise(
                 v += term
                 done += 1
                 yield DenoiseState(step, schedule.steps, done, evaluations, float(sigma), latents, clean)
-            moved = euler_step(x, v, sigma, next_sigma)
+            predicted = clean_prediction(x, v, sigma)
             for part in index.split(frames):  # no frame stands twice in a part, so the order of the sums is fixed on any device
-                stepped.index_add_(0, part, moved[: len(part)])
+                summed.index_add_(0, part, predicted[: len(part)])
                 visits.index_add_(0, part, torch.ones(len(part), device=device))
-                moved = moved[len(part) :]
-        before, latents = latents, stepped / visits[:, None, None, None]
-        clean = (sigma * latents - next_sigma * before) / (sigma - next_sigma)  # where the line of an Euler step meets sigma 0
-        if not isinstance(solver, EulerSolver):
-            latents = solver.step(before, clean, sigmas, step)
+                predicted = predicted[len(part) :]
+        clean = summed / visits[:, None, None, None]  # windows are averaged here: a step is linear in it
+        latents = solver.step(latents, clean, sigmas, step)
         _check_finite(latents, step, dtype)
     yield DenoiseState(done_steps.stop, schedule.steps, done, evaluations, float(sigmas[done_steps.stop]), latents, clean)
 

@@ -65,7 +65,11 @@ def scale_input(x: Tensor, sigma: Tensor) -> Tensor:
     return x / (sigma**2 + 1).sqrt()
 
 
-def euler_step(x: Tensor, v: Tensor, sigma: Tensor, next_sigma: Tensor) -> Tensor:
-    """From noise level ``sigma`` to ``next_sigma`` along the v-prediction ``v``; x and v of one shape."""
-    denoised = x / (sigma**2 + 1) - v * sigma / (sigma**2 + 1).sqrt()
-    return x + (x - denoised) / sigma * (next_sigma - sigma)
+def clean_prediction(x: Tensor, v: Tensor, sigma: Tensor) -> Tensor:
+    """What the v-prediction ``v`` takes for the clean latents behind ``x`` at noise level ``sigma``; x and v of one shape."""
+    return x / (sigma**2 + 1) - v * sigma / (sigma**2 + 1).sqrt()
+
+
+def euler_step(x: Tensor, clean: Tensor, sigma: Tensor, next_sigma: Tensor) -> Tensor:
+    """From noise level ``sigma`` to ``next_sigma`` on the line toward ``clean``."""
+    return x + (x - clean) / sigma * (next_sigma - sigma)

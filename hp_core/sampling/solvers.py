@@ -11,6 +11,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from hp_core.sampling.schedule import euler_step
+
 
 class Solver(Protocol):
     """State of one run; called once a step, in order."""
@@ -31,7 +33,7 @@ class EulerSolver:
 
     def step(self, x: Tensor, clean: Tensor, sigmas: Tensor, index: int) -> Tensor:
         """See `Solver`."""
-        return x + (x - clean) / sigmas[index] * (sigmas[index + 1] - sigmas[index])
+        return euler_step(x, clean, sigmas[index], sigmas[index + 1])
 
 
 class DpmPlusPlus2M:

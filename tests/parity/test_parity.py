@@ -29,7 +29,7 @@ from hp_core.motion.intensity import estimate
 from hp_core.motion.refiner import MotionRefiner
 from hp_core.pose.guider import PoseGuider
 from hp_core.sampling.denoise import denoise
-from hp_core.sampling.schedule import euler_step, make_schedule, scale_input
+from hp_core.sampling.schedule import clean_prediction, euler_step, make_schedule, scale_input
 from hp_core.unet.model import PortraitUNet
 from hp_core.vae import decode_chunks, encode_reference
 from hp_core.values import PoseMaps
@@ -199,7 +199,8 @@ def run_scheduler(case: Case, _request) -> None:
     shape = tuple(case["scaled_step7"].shape)
     sample, output = case.input("scheduler.sample", shape) * 9, case.input("scheduler.model_output", shape)
     close(scale_input(sample, schedule.sigmas[7]), case["scaled_step7"])
-    close(euler_step(sample, output, schedule.sigmas[7], schedule.sigmas[8]), case["stepped_step7"])
+    clean = clean_prediction(sample, output, schedule.sigmas[7])
+    close(euler_step(sample, clean, schedule.sigmas[7], schedule.sigmas[8]), case["stepped_step7"])
 
 
 def run_pipeline(case: Case, _request) -> None:

@@ -16,7 +16,7 @@ from hp_core.errors import OptionError, PortraitError
 from hp_core.pose.align import black_pose
 from hp_core.sampling.denoise import denoise, pose_features, start_noise, step_weights
 from hp_core.sampling.guidance import branch_weights, scale_ramp
-from hp_core.sampling.schedule import euler_step, make_schedule, scale_input
+from hp_core.sampling.schedule import clean_prediction, euler_step, make_schedule, scale_input
 from hp_core.sampling.windows import plan_windows, step_shift
 from hp_core.values import PoseMaps
 from hp_core.weights.load import build_module
@@ -72,7 +72,8 @@ def test_euler_step_is_diffusers():
         expected_input = scheduler.scale_model_input(x, t)
         torch.testing.assert_close(scale_input(x, schedule.sigmas[i]), expected_input)
         expected = scheduler.step(v, t, x).prev_sample
-        torch.testing.assert_close(euler_step(x, v, schedule.sigmas[i], schedule.sigmas[i + 1]), expected)
+        clean = clean_prediction(x, v, schedule.sigmas[i])
+        torch.testing.assert_close(euler_step(x, clean, schedule.sigmas[i], schedule.sigmas[i + 1]), expected)
         x = expected
 
 
@@ -95,7 +96,8 @@ def test_ddim_is_the_same_step_on_its_own_sigmas():
     for i, t in enumerate(scheduler.timesteps):
         v = torch.randn_like(x)
         sigma, following = schedule.sigmas[i].double(), schedule.sigmas[i + 1].double()
-        moved = euler_step(x * (sigma**2 + 1).sqrt(), v, sigma, following) / (following**2 + 1).sqrt()
+        noisy = x * (sigma**2 + 1).sqrt()
+        moved = euler_step(noisy, clean_prediction(noisy, v, sigma), sigma, following) / (following**2 + 1).sqrt()
         x = scheduler.step(v, int(t), x).prev_sample
         if i < 9:  # diffusers ends on alpha_0 of its table or on one; here the end is exactly zero noise
             torch.testing.assert_close(moved, x, rtol=1e-4, atol=1e-4)

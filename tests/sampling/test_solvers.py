@@ -9,7 +9,7 @@ import torch
 from diffusers import DPMSolverMultistepScheduler, UniPCMultistepScheduler
 
 from hp_core.config import svd_scheduler
-from hp_core.sampling.schedule import make_schedule, scale_input
+from hp_core.sampling.schedule import clean_prediction, make_schedule, scale_input
 from hp_core.sampling.solvers import make_solver
 
 DIFFUSERS = {
@@ -21,10 +21,6 @@ DIFFUSERS = {
 def velocity(scaled: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
     """A smooth v-prediction of latents scaled to unit variance."""
     return torch.tanh(1.3 * scaled + 0.2) * torch.sin(0.25 * sigma.log() + 1)
-
-
-def clean_of(x: torch.Tensor, v: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-    return x / (sigma**2 + 1) - v * sigma / (sigma**2 + 1).sqrt()
 
 
 @pytest.mark.parametrize("sampler", DIFFUSERS)
@@ -41,7 +37,7 @@ def test_solvers_are_diffusers(sampler, steps):
     for index, t in enumerate(scheduler.timesteps):
         theirs = scheduler.step(velocity(theirs, sigmas[index]), t, theirs).prev_sample
         v = velocity(scale_input(ours, sigmas[index]), sigmas[index])
-        ours = solver.step(ours, clean_of(ours, v, sigmas[index]), sigmas, index)
+        ours = solver.step(ours, clean_prediction(ours, v, sigmas[index]), sigmas, index)
         # diffusers computes its coefficients in float32
         torch.testing.assert_close(scale_input(ours, sigmas[index + 1]), theirs, rtol=2e-5, atol=1e-6)
 
@@ -54,7 +50,7 @@ def test_second_order_needs_fewer_steps_than_euler(sampler):
         x, solver = torch.linspace(-20, 20, 64, dtype=torch.float64)[:, None, None, None], make_solver(name)
         for index in range(steps):
             v = velocity(scale_input(x, sigmas[index]), sigmas[index])
-            x = solver.step(x, clean_of(x, v, sigmas[index]), sigmas, index)
+            x = solver.step(x, clean_prediction(x, v, sigmas[index]), sigmas, index)
         return x
 
     exact = solved("euler", 20_000)

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from hp_core.sampling.schedule import euler_step, scale_input
+from hp_core.sampling.schedule import clean_prediction, euler_step, scale_input
 from hp_core.training.settings import SigmaConfig
 from hp_core.training.sigma import noisy_input, sample_sigmas, velocity
 
@@ -31,7 +31,8 @@ def test_the_true_velocity_leads_the_sampler_back_to_the_picture() -> None:
     sigma = torch.full((3,), 12.0)
     x = x0 + 12.0 * noise
     assert torch.allclose(noisy_input(x0, noise, sigma), scale_input(x, torch.tensor(12.0)), atol=1e-6)
-    assert torch.allclose(euler_step(x, velocity(x0, noise, sigma), torch.tensor(12.0), torch.tensor(0.0)), x0, atol=1e-4)
+    clean = clean_prediction(x, velocity(x0, noise, sigma), torch.tensor(12.0))
+    assert torch.allclose(euler_step(x, clean, torch.tensor(12.0), torch.tensor(0.0)), x0, atol=1e-4)
 
 
 def test_lognormal_levels_have_the_quantiles_of_svd() -> None:
