@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from dataclasses import dataclass, fields
@@ -11,6 +10,7 @@ from typing import Any
 
 from hp_core.config import check_choice
 from hp_core.errors import PortraitError
+from hp_core.records import csv_table, is_records, read_text
 
 PROTOCOLS = ("self", "cross")
 FILES = ("portrait", "driving", "result", "truth")
@@ -104,22 +104,19 @@ def _plain(value: Any) -> Any:
 
 
 def _records(path: Path) -> list[dict[str, Any]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PortraitError(f"The manifest {path} cannot be read ({error}). Name a CSV or JSON file in UTF-8.") from error
+    text = read_text(path, "The manifest", "give a CSV or JSON file in UTF-8")
     if path.suffix.lower() == ".json":
         try:
             content = json.loads(text)
         except json.JSONDecodeError as error:
             raise PortraitError(f"The manifest {path} is not JSON ({error}).") from error
         content = content.get("pairs") if isinstance(content, dict) else content
-        if not isinstance(content, list) or not all(isinstance(record, dict) for record in content):
+        if not is_records(content):
             raise PortraitError(f"The manifest {path} is neither a list of objects nor an object with such a list under 'pairs'.")
         return content
     if path.suffix.lower() != ".csv":
         raise PortraitError(f"The manifest {path} ends in '{path.suffix}'; name a .csv or .json file.")
-    return [dict(record) for record in csv.DictReader(text.splitlines(), restkey="(beyond the header)")]
+    return list(csv_table(text)[1])
 
 
 def _row(record: dict[str, Any], folder: Path, number: int) -> Row:

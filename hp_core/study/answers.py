@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Sequence
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hp_core.errors import OptionError, PortraitError, about
+from hp_core.records import BEYOND, csv_table, read_text
 from hp_core.study.questions import HIGHEST, LOWEST, QUESTIONS
 
 _QUESTIONS = tuple(question.name for question in QUESTIONS)
@@ -90,13 +89,9 @@ def read_answers(paths: Sequence[Path], key: Key) -> list[Answer]:
 
 
 def _read(path: Path, key: Key) -> list[Answer]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PortraitError(f"The answers {path} cannot be read ({error}); give the CSV that the page lets visitors download.") from error
-    reader = csv.DictReader(io.StringIO(text, newline=""), restkey="")
-    if tuple(reader.fieldnames or ()) != COLUMNS:
-        found = ", ".join(reader.fieldnames or ()) or "nothing"
+    header, reader = csv_table(read_text(path, "The answers", "give the CSV that the page lets visitors download"))
+    if tuple(header) != COLUMNS:
+        found = ", ".join(header) or "nothing"
         raise OptionError(f"the header is {found[:200]}; a study's is {','.join(COLUMNS)}. Give the file as the page made it.")
     answers = [_answer(f"line {reader.line_num}", row, key) for row in reader]
     if not answers:
@@ -105,7 +100,7 @@ def _read(path: Path, key: Key) -> list[Answer]:
 
 
 def _answer(where: str, row: dict[str, Any], key: Key) -> Answer:
-    if "" in row or None in row.values():
+    if BEYOND in row or None in row.values():
         raise OptionError(f"{where} does not have {len(COLUMNS)} cells; the file was changed or cut off, ask for it again.")
     if row["item"] not in key.items:
         raise OptionError(f"{where}: item {row['item']!r} is not in {key.path}; these answers are of another study, give its own key.")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hp_core.errors import OptionError, PortraitError, about
+from hp_core.errors import OptionError, about
+from hp_core.records import BEYOND, csv_table, is_records, read_text
 
 COLUMNS = ("portrait", "driving", "result", "system")
 OPTIONAL = ("clip",)
@@ -43,10 +42,7 @@ def read_manifest(path: Path) -> list[Entry]:
         OptionError: unknown or missing columns, no row, an empty cell, a file that does not exist, a clip and system twice, or a clip
             that means two pairs. Whether the files are pictures and videos is not looked at.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # spreadsheets put a mark in front
-    except (OSError, UnicodeDecodeError) as error:
-        raise PortraitError(f"The manifest {path} cannot be read ({error}); give a CSV or JSON file in UTF-8.") from error
+    text = read_text(path, "The manifest", "give a CSV or JSON file in UTF-8")
     with about(path, OptionError):
         rows = _json_rows(text) if path.suffix.lower() == ".json" else _csv_rows(text)
         if not rows:
@@ -57,11 +53,11 @@ def read_manifest(path: Path) -> list[Entry]:
 
 
 def _csv_rows(text: str) -> list[dict[str, Any]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), restkey="", skipinitialspace=True)
-    _check_columns("the header", reader.fieldnames or ())
-    rows = list(reader)
+    header, table = csv_table(text)
+    _check_columns("the header", header)
+    rows = list(table)
     for number, row in enumerate(rows, 1):
-        if "" in row:
+        if BEYOND in row:
             raise OptionError(f"row {number} has more cells than the header has columns; put cells that hold a comma in quotes.")
     return rows
 
@@ -71,7 +67,7 @@ def _json_rows(text: str) -> list[dict[str, Any]]:
         rows = json.loads(text)
     except json.JSONDecodeError as error:
         raise OptionError(f"no JSON ({error}); write a list of objects with {', '.join(COLUMNS)}.") from error
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+    if not is_records(rows):
         raise OptionError(f"not a list of objects; write one object a result, with {', '.join(COLUMNS)}.")
     for number, row in enumerate(rows, 1):
         _check_columns(f"row {number}", row)
