@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import shutil
-import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from hp_core.progress import result
 from hp_core.study.answers import COLUMNS, read_answers, read_key
 from hp_core.study.make import Study, make_study
 from hp_core.study.summary import summarise
+from tests.chromium import drive
 
 from .conftest import SYSTEMS
 
@@ -62,23 +61,12 @@ class Seen:
 
 @pytest.fixture(scope="module")
 def seen(study: Study, address: str, tmp_path_factory: pytest.TempPathFactory) -> Seen:
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    if shutil.which("node") is None or chromium is None:
-        pytest.skip("node or chromium is not installed")
-    modules = Path(os.environ.get("NODE_MODULES", HERE.parent / "host" / "node_modules"))
-    if not (modules / "playwright-core").is_dir():
-        pytest.skip("playwright-core is not installed: npm install --prefix tests/host")
     folder = Path(os.environ.get("SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
-    script = tmp_path_factory.mktemp("browser") / "browser.mjs"  # beside the modules, wherever they are
-    script.write_text((HERE / "browser.mjs").read_text(encoding="utf-8"), encoding="utf-8")
-    (script.parent / "node_modules").symlink_to(modules)
     systems = {item: made["system"] for item, made in read_key(study.key).items.items()}
-    plan = script.parent / "plan.json"
+    plan = tmp_path_factory.mktemp("plan") / "plan.json"
     plan.write_text(json.dumps({item["result"]: SCORES[systems[item["id"]]] for item in on_page(study)["items"]}), encoding="utf-8")
-    command = ["node", str(script), address, (study.folder / "index.html").as_uri(), str(plan), str(folder)]
-    run = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"CHROMIUM": chromium}, timeout=600, check=False)
-    assert run.returncode == 0, run.stderr[-3000:]
-    return Seen(json.loads(run.stdout.strip().splitlines()[-1]), folder)
+    page = (study.folder / "index.html").as_uri()
+    return Seen(drive(HERE / "browser.mjs", tmp_path_factory.mktemp("browser"), address, page, plan, folder, timeout=600), folder)
 
 
 def on_page(study: Study) -> dict[str, Any]:
