@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,17 +11,10 @@ from torch.nn import functional as F
 
 from hp_core.appearance.vit import AppearanceViT, TokenProjector
 from hp_core.face.crop import arcface_align
+from hp_core.face.likeness import IdentityEncoder
 from hp_core.values import Appearance, FaceTrack
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-class IdentityEncoder(Protocol):
-    """ArcFace or anything with its interface."""
-
-    def embed(self, face: np.ndarray) -> np.ndarray:
-        """Aligned face (112, 112, 3) float32 RGB in 0..1 -> (512,) float32, L2-normalised."""
-        ...
 
 
 def vit_resize(images: Tensor, size: int) -> Tensor:

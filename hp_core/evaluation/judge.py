@@ -18,7 +18,7 @@ from hp_core.evaluation.metrics.psnr import frame_psnr
 from hp_core.evaluation.metrics.ssim import frame_ssim
 
 if TYPE_CHECKING:
-    from hp_core.appearance.encode import IdentityEncoder
+    from hp_core.face.likeness import IdentityEncoder
 
 AGAINST = ("truth", "driving")
 """What the readings of a result are correlated with."""

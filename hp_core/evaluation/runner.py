@@ -12,8 +12,8 @@ from hp_core.evaluation.judge import Judge, Verdict
 from hp_core.progress import Progress, Stage
 
 if TYPE_CHECKING:
-    from hp_core.appearance.encode import IdentityEncoder
     from hp_core.evaluation.strips import StripFolder
+    from hp_core.face.likeness import IdentityEncoder
 
 
 def judge_systems(

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 SAME_PERSON = 0.3  # two pictures of one person lie above this cosine with ArcFace, those of two people below
 
 
-class FaceEmbedder(Protocol):
-    """ArcFace or anything with its interface (`hp_core.appearance.encode.IdentityEncoder`)."""
+class IdentityEncoder(Protocol):
+    """ArcFace or anything with its interface."""
 
     def embed(self, face: np.ndarray) -> np.ndarray:
         """Aligned face (112, 112, 3) float32 RGB in 0..1 -> (512,) float32, L2-normalised."""
@@ -40,14 +40,14 @@ class Likeness:
     """
 
     embedding: np.ndarray
-    identity: FaceEmbedder
+    identity: IdentityEncoder
     threshold: float = SAME_PERSON
 
     def __post_init__(self) -> None:
         check_range("The likeness threshold", self.threshold, -1, 1)
 
     @classmethod
-    def of(cls, picture: np.ndarray, analyzer: FaceAnalyzer, identity: FaceEmbedder, *, threshold: float = SAME_PERSON) -> Likeness:
+    def of(cls, picture: np.ndarray, analyzer: FaceAnalyzer, identity: IdentityEncoder, *, threshold: float = SAME_PERSON) -> Likeness:
         """The likeness of the largest face of ``picture`` (height, width, 3) uint8 RGB.
 
         Raises:

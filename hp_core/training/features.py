@@ -9,8 +9,9 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from hp_core.appearance.encode import IdentityEncoder, vit_resize
+from hp_core.appearance.encode import vit_resize
 from hp_core.face.crop import arcface_align
+from hp_core.face.likeness import IdentityEncoder
 from hp_core.training.augment import colour_jitter, to_batch
 from hp_core.training.clips import Clip
 from hp_core.training.vae import to_unit

@@ -23,8 +23,8 @@ from hp_core.weights.catalog import CATALOG, MODULES
 if TYPE_CHECKING:
     from diffusers import AutoencoderKLTemporalDecoder
 
-    from hp_core.appearance.encode import IdentityEncoder
     from hp_core.appearance.vit import AppearanceViT, TokenProjector
+    from hp_core.face.likeness import IdentityEncoder
     from hp_core.motion.encoders import ExpressionEncoder, HeadPoseEncoder
     from hp_core.motion.refiner import MotionRefiner
     from hp_core.pose.guider import PoseGuider
@@ -109,23 +109,27 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise WeightsError(f"{path} is {'a folder' if path.is_dir() else 'not there'}. Fetch it with `hp-portrait download`.")
     try:
-        content = load_file(path) if path.suffix == ".safetensors" else _load_pth(path)
+        content = load_file(path) if path.suffix == ".safetensors" else load_pth(path)
     except pickle.UnpicklingError as error:
         asked = re.search(r"GLOBAL (\S+)", str(error))
         what = f"'{asked[1]}'" if asked else "an operation that tensors do not need"
         raise WeightsError(f"{path} is refused: it asks for {what}, which could run code. Fetch the published file.") from error
-    except (*_DAMAGE, SafetensorError) as error:
+    except (*DAMAGE, SafetensorError) as error:
         raise WeightsError(f"{path} is damaged or truncated ({first_line(error)}). Delete it and fetch it again.") from error
     if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
         raise WeightsError(f"{path} holds a {type(content).__name__}, not a plain dict of tensors. Fetch the published file.")
     return content
 
 
-_DAMAGE = (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError)
+DAMAGE = (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError)
 """What torch's unpickler raises where bytes are missing or changed."""
 
 
-def _load_pth(path: Path) -> Any:
+def load_pth(path: Path) -> Any:
+    """What a `.pth` file holds, memory-mapped where its format allows; nothing in it is executed.
+
+    Raises `DAMAGE` where it is damaged, `pickle.UnpicklingError` where it asks to run code.
+    """
     with path.open("rb") as file:
         start = file.read(4)
     if not start.startswith((b"PK\x03\x04", b"\x80")):  # a zip, or a pickle from before torch 1.6

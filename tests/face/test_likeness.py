@@ -16,7 +16,7 @@ from hp_core.demo.render import render
 from hp_core.errors import FaceError, OptionError
 from hp_core.face.analyzer import FaceAnalyzer, create_analyzer
 from hp_core.face.choose import choose_face
-from hp_core.face.likeness import FaceEmbedder, Likeness
+from hp_core.face.likeness import IdentityEncoder, Likeness
 from hp_core.face.track import FaceTracker, track_faces
 from hp_core.progress import result
 from tests.face.scripted import CONFIG, Scripted, face
@@ -121,7 +121,7 @@ def mediapipe() -> Iterator[FaceAnalyzer]:
 
 
 @pytest.fixture(scope="module")
-def arcface() -> FaceEmbedder:
+def arcface() -> IdentityEncoder:
     pytest.importorskip("onnxruntime")
     from hp_core.appearance.identity import ArcFaceOnnx
 
@@ -133,7 +133,7 @@ def person(identity: int, performance: int, frames: int = 1, start: int = 0) -> 
 
 
 @pytest.mark.parametrize(("left", "right"), [(0, 1), (2, 3), (4, 5), (6, 7), (8, 9)])
-def test_arcface_finds_either_of_two_people(left: int, right: int, mediapipe: FaceAnalyzer, arcface: FaceEmbedder) -> None:
+def test_arcface_finds_either_of_two_people(left: int, right: int, mediapipe: FaceAnalyzer, arcface: IdentityEncoder) -> None:
     clip = [np.hstack(pair) for pair in zip(person(left, 100 + left, 2, 20), person(right, 100 + right, 2, 20), strict=True)]
     for who, half in ((left, 0), (right, 1)):
         sought = Likeness.of(person(who, 200 + who)[0], mediapipe, arcface)
@@ -141,7 +141,7 @@ def test_arcface_finds_either_of_two_people(left: int, right: int, mediapipe: Fa
         assert (followed.boxes[:, [0, 2]].mean(1) // 256 == half).all()
 
 
-def test_arcface_finds_nobody_where_the_person_is_absent(mediapipe: FaceAnalyzer, arcface: FaceEmbedder) -> None:
+def test_arcface_finds_nobody_where_the_person_is_absent(mediapipe: FaceAnalyzer, arcface: IdentityEncoder) -> None:
     sought = Likeness.of(person(0, 200)[0], mediapipe, arcface)
     with pytest.raises(FaceError, match=r"No face is like the reference picture: the best of 1"):
         result(track_faces(person(1, 101), mediapipe, FaceConfig(), total=1, which=sought))

@@ -9,7 +9,7 @@ import numpy as np
 from hp_core.evaluation.metrics.base import FACE_RULE, NO_FACE, FrameMetric, Part
 
 if TYPE_CHECKING:
-    from hp_core.appearance.encode import IdentityEncoder
+    from hp_core.face.likeness import IdentityEncoder
 
 
 def embed_faces(encoder: IdentityEncoder, frames: np.ndarray, five_points: np.ndarray) -> np.ndarray:

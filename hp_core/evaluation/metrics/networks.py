@@ -47,9 +47,11 @@ def load_state(path: Path) -> dict[str, Tensor]:
 
     import torch
 
+    from hp_core.weights.load import DAMAGE, load_pth
+
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, ValueError, OSError, EOFError, pickle.UnpicklingError) as error:
+        state = load_pth(path)
+    except (*DAMAGE, pickle.UnpicklingError) as error:
         raise WeightsError(f"{path} is not a checkpoint of plain tensors ({_short(error)}). Fetch it again.") from error
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict):
