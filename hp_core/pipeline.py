@@ -44,7 +44,14 @@ def default_device() -> torch.device:
     return torch.device("cpu")
 
 
-def _usable_device(name: torch.device | str) -> torch.device:
+def choose_device(name: torch.device | str | None) -> torch.device:
+    """``name`` as a device that can be used here; None is `default_device`.
+
+    Raises:
+        OptionError: torch cannot use it.
+    """
+    if name is None:
+        return default_device()
     try:
         device = torch.device(name)
         torch.empty(1, device=device).tolist()  # `meta` can make a tensor, and has nothing in it
@@ -79,7 +86,7 @@ class PortraitPipeline:
         folder: Path, *, analyzer: FaceAnalyzer | None = None, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> Stage[PortraitPipeline]:
         """Load the weights in ``folder``; device and dtype default to what the machine has."""
-        target = default_device() if device is None else _usable_device(device)
+        target = choose_device(device)
         detector = analyzer or create_analyzer(model=CATALOG["face_landmarker"].find(folder))
         models = yield from load_models(folder, device=target, dtype=dtype or default_dtype(target))
         detector_file, estimator_file = (CATALOG[name].find(folder) for name in ("dwpose_detector", "dwpose"))

@@ -5,6 +5,7 @@ The core draws no bars and takes no callbacks; progress, preview and interruptio
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -34,6 +35,24 @@ class TrainingStep:
     steps: int
     metrics: dict[str, float]
     seconds_left: float | None
+
+
+class StageClock:
+    """Seconds by stage; what comes before the first event of a stage belongs to it."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.start()
+
+    def start(self) -> None:
+        """Leave out what has passed since the last event."""
+        self._last = time.perf_counter()
+
+    def note(self, event: Progress) -> None:
+        """``event`` has just come."""
+        now = time.perf_counter()
+        self.seconds[event.stage] = self.seconds.get(event.stage, 0.0) + now - self._last
+        self._last = now
 
 
 Value = TypeVar("Value")

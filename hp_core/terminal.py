@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import typer
+
+from hp_core.progress import StageClock
 
 
 def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
@@ -39,8 +40,13 @@ class Bars:
         columns = (TextColumn("{task.description:>9}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
         self.progress = Progress(*columns, console=Console(stderr=True), disable=quiet)
         self.tasks: dict[str, Any] = {}
-        self.seconds: dict[str, float] = {}
+        self.clock = StageClock()
         self.notices: list[str] = []
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """By stage."""
+        return self.clock.seconds
 
     def __enter__(self) -> Bars:
         return self
@@ -53,7 +59,7 @@ class Bars:
         """Drain a stage; its value."""
         from hp_core.progress import Notice, TrainingStep
 
-        last = time.perf_counter()
+        self.clock.start()
         while True:
             try:
                 event = next(stage)
@@ -68,9 +74,7 @@ class Bars:
                 self._line(event)
                 continue
             self.show(event)
-            now = time.perf_counter()
-            self.seconds[event.stage] = self.seconds.get(event.stage, 0.0) + now - last
-            last = now
+            self.clock.note(event)
 
     def show(self, event: Any) -> None:
         """Move the bar of a `Progress`' stage."""

@@ -5,20 +5,18 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from hp_core.config import SamplingConfig
-from hp_core.progress import Progress, Stage
+from hp_core.demo.__main__ import write_inputs
+from hp_core.progress import Progress, Stage, StageClock
 from hp_core.request import AnimateOptions
 
 if TYPE_CHECKING:
     from hp_core.pipeline import PortraitPipeline
-
-_PLAYED = 48  # frames drawn; a longer clip plays them again, since drawing is not what is measured
 
 
 def clip_speed(pipeline: PortraitPipeline, frames: int, *, sampling: SamplingConfig | None = None) -> Stage[dict[str, Any]]:
@@ -30,44 +28,24 @@ def clip_speed(pipeline: PortraitPipeline, frames: int, *, sampling: SamplingCon
     """
     kind = pipeline.device.type
     with tempfile.TemporaryDirectory() as folder:
-        portrait, driving = _write_inputs(Path(folder), frames, 2 * pipeline.config.face.image_size)
+        portrait, driving = write_inputs(Path(folder), frames=frames, size=2 * pipeline.config.face.image_size)
         if kind != "cpu":
             torch.accelerator.reset_peak_memory_stats()
-        stages: dict[str, float] = {}
-        began = last = time.perf_counter()
+        clock, began = StageClock(), time.perf_counter()
         options = AnimateOptions(on_missing="hold", crop="whole")
         for event in pipeline.animate(portrait, driving, Path(folder) / "out.mp4", sampling=sampling, options=options):
-            now = time.perf_counter()
-            if isinstance(event, Progress):  # what comes before the first event of a stage belongs to it
-                stages[event.stage] = stages.get(event.stage, 0.0) + now - last
-                last = now
+            if isinstance(event, Progress):
+                clock.note(event)
             yield event
         seconds = time.perf_counter() - began
     return {
         "frames": frames,
         "seconds": seconds,
-        "stages": stages,
+        "stages": clock.seconds,
         "frames_per_second": frames / seconds,
         "host_bytes": _resident(),
         "device_bytes": 0 if kind == "cpu" else torch.accelerator.max_memory_allocated(),
     }
-
-
-def _write_inputs(folder: Path, frames: int, size: int) -> tuple[Path, Path]:
-    from PIL import Image
-
-    from hp_core.demo.world import HeldOutPair
-    from hp_core.video import VideoWriter
-
-    pair = HeldOutPair(0)
-    portrait, driving = folder / "portrait.png", folder / "driving.mp4"
-    Image.fromarray(pair.portrait(size)).save(portrait)
-    played = pair.driving(min(frames, _PLAYED), size)
-    with VideoWriter(driving, fps=Fraction(25, 2)) as writer:
-        for index in range(frames):
-            there = index % (2 * len(played))
-            writer.write(played[min(there, 2 * len(played) - 1 - there)])  # forward and backward, without a jump
-    return portrait, driving
 
 
 def _resident() -> int:

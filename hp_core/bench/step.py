@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -101,6 +102,7 @@ def step_speed(
         )
         return torch.stack(list(terms)).sum(0)
 
+    @_reference_attention(unet)
     def reference() -> Tensor:
         nothing, present = torch.zeros_like(condition), condition
         latents = torch.cat([branch.expand(frames, -1, -1, -1)[None] for branch in (nothing, present, present)])
@@ -116,11 +118,7 @@ def step_speed(
         ).float()
         return v0 + scales[0] * (v1 - v0) + scales[1] * (v2 - v1)
 
-    def plain() -> Tensor:
-        with _reference_attention(unet):
-            return reference()
-
-    ways: dict[str, Callable[[], Tensor]] = {"ours": ours, "reference": plain}
+    ways: dict[str, Callable[[], Tensor]] = {"ours": ours, "reference": reference}
     values = {name: run() for name, run in ways.items()}  # a warm-up
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(runs):  # in turn, so that whatever else the machine does meets both
@@ -141,18 +139,16 @@ def step_speed(
     }
 
 
-class _reference_attention:
-    """Swaps the UNet's attention for `ReferenceAttention` inside the block; weights stay shared."""
-
-    def __init__(self, unet: PortraitUNet) -> None:
-        self.processors: list[Any] = [attn.processor for attn in unet.cross_attentions]
-
-    def __enter__(self) -> None:
-        for processor in self.processors:
+@contextmanager
+def _reference_attention(unet: PortraitUNet) -> Iterator[None]:
+    """Swap the UNet's attention for `ReferenceAttention` inside the block; weights stay shared."""
+    processors: list[Any] = [attn.processor for attn in unet.cross_attentions]
+    try:
+        for processor in processors:
             processor.__class__ = ReferenceAttention
-
-    def __exit__(self, *_: object) -> None:
-        for processor in self.processors:
+        yield
+    finally:
+        for processor in processors:
             processor.__class__ = MotionAttnProcessor
 
 

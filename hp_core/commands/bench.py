@@ -49,13 +49,11 @@ def bench_step(
     """Seconds and memory of a denoising step of one window, beside the reference's way of computing the same in the same process."""
     from hp_core.bench.step import narrowed, step_speed
     from hp_core.config import PortraitConfig
-    from hp_core.pipeline import default_device, default_dtype
+    from hp_core.pipeline import choose_device, default_dtype
     from hp_core.weights.tools import DTYPES
 
-    target = device or str(default_device())
-    import torch
-
-    kind = DTYPES[dtype] if dtype else default_dtype(torch.device(target))
+    target = choose_device(device)
+    kind = DTYPES[dtype] if dtype else default_dtype(target)
     config = narrowed(PortraitConfig.preset(preset), narrower)
     facts = step_speed(config, size=size, window=window, runs=runs, device=target, dtype=kind)
     rows = [[name, f"{facts['seconds'][name]:.3f}", f"{facts['peak_bytes'][name] / 2**20:.0f}"] for name in ("ours", "reference")]
@@ -137,8 +135,9 @@ def bench_face(
     """Frames found and frames a second of face detection, decoding aside."""
     from hp_core.bench.faces import face_speed
     from hp_core.face.analyzer import create_analyzer
+    from hp_core.video import read_frames
 
-    facts = face_speed(video, create_analyzer(analyzer, model=analyzer_model))
+    facts = face_speed(read_frames(video), create_analyzer(analyzer, model=analyzer_model))
     row = [f"{facts['frames']}", f"{facts['found']}", f"{facts['frames_per_second']:.1f}"]
     figures(f"{analyzer} on {video}", ["frames", "found", "frames/s"], [row], facts, as_json)
 

@@ -67,6 +67,8 @@ def evaluate_manifest(
     if not unmade and steps is not None:
         raise OptionError(f"steps is {steps}, and every row of {manifest} has its result already. Leave it out.")
     check_pairs(manifest, [row for row in rows if row.result is not None], protocol, fit=fit)
+    from hp_core.pipeline import choose_device
+
     with ExitStack() as stack:
         maker = None
         if unmade:
@@ -75,7 +77,7 @@ def evaluate_manifest(
             stack.callback(maker.pipeline.analyzer.close)
         folders = [folder for folder in (metric_weights, weights) if folder is not None]
         against = "truth" if protocol == "self" or all(row.truth is not None for row in rows) else "driving"
-        tools = stack.enter_context(Toolbox(folders, against=against, device=_device(device), files=files, fvd=fvd))
+        tools = stack.enter_context(Toolbox(folders, against=against, device=choose_device(device), files=files, fvd=fvd))
         built = build_metrics(names, tools, _inputs(rows, protocol))
         for reason in dict.fromkeys(built.blanks.values()):
             yield Notice(f"Left blank: {', '.join(name for name in built.blanks if built.blanks[name] == reason)}. {reason}")
@@ -101,21 +103,6 @@ def _maker(weights: Path, device: str | None, steps: int | None, seed: int, crop
 
     pipeline = yield from PortraitPipeline.load(weights, device=device)
     return Maker(pipeline, steps, seed, crop, pose)
-
-
-def _device(name: str | None) -> Any:
-    import torch
-
-    from hp_core.pipeline import default_device
-
-    if name is None:
-        return default_device()
-    try:
-        torch.empty(1, device=name).tolist()  # a device may have a name and no machine
-        return torch.device(name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).split("\n", 1)[0]
-        raise OptionError(f"device is '{name}', which torch cannot use here ({reason}). This machine has '{default_device()}'.") from error
 
 
 def _inputs(rows: Sequence[Row], protocol: str) -> set[str]:
