@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from hp_core.config import SamplingConfig
     from hp_core.pipeline import PortraitPipeline
+    from hp_core.values import FaceTrack, MotionTokens, PoseMaps
 
 
 class PipelineAnimator:
@@ -57,16 +58,25 @@ class PipelineAnimator:
         Raises:
             FaceError: no face in the portrait, or in any driving frame.
         """
+        standing, track = self.track(portrait[None]), self.track(driving)
+        pose = result(self.pipeline.pose(track, standing, self.pose))
+        return Answer(self.draw(standing, self.motion(track), pose, seed), held=int((~track.found).sum()))
+
+    def track(self, frames: np.ndarray) -> FaceTrack:
+        """The face in ``frames`` (F, S, S, 3) uint8."""
         from hp_core.demo.world import FPS
 
+        return result(self.pipeline.face_crop(frames, total=len(frames), crop="whole", on_missing="hold", fps=FPS))
+
+    def motion(self, track: FaceTrack) -> MotionTokens:
+        """What the face of ``track`` does."""
+        return result(self.pipeline.motion(track, self.pipeline.intensity(track)))
+
+    def draw(self, portrait: FaceTrack, motion: MotionTokens, pose: PoseMaps | None, seed: int) -> np.ndarray:
+        """Frames (F, S, S, 3) uint8 of ``portrait`` in ``motion``; a pose of None is black."""
         pipeline, sampling = self.pipeline, self.sampling
-        standing = result(pipeline.face_crop([portrait], total=1, crop="whole", on_missing="hold"))
-        appearance = pipeline.appearance(standing)
-        track = result(pipeline.face_crop(driving, total=len(driving), crop="whole", on_missing="hold", fps=FPS))
-        motion = result(pipeline.motion(track, pipeline.intensity(track)))
-        pose = result(pipeline.pose(track, standing, self.pose))
-        latents = result(pipeline.sample(appearance, motion, pose, sampling=sampling, seed=seed))
-        return Answer(np.stack(list(pipeline.decode(latents, sampling=sampling))), held=int((~track.found).sum()))
+        latents = result(pipeline.sample(pipeline.appearance(portrait), motion, pose, sampling=sampling, seed=seed))
+        return np.stack(list(pipeline.decode(latents, sampling=sampling)))
 
 
 class VaeCeiling:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hp_core.evaluation.clip_readings import VALUES
+from hp_core.evaluation.files import markdown_table, write_files
 from hp_core.evaluation.judge import AGAINST, Verdict
 from hp_core.evaluation.summary import SCORES
 
@@ -75,9 +74,7 @@ def markdown(evaluation: Evaluation, pictures: Mapping[str, str] | None = None) 
     ]
     parts = ["# Cross-reenactment of held-out pairs\n"]
     parts += ["\n".join(f"- {name}: {value}" for name, value in evaluation.settings.items()) + "\n"]
-    for title, rows in tables:
-        lines = [["", *names], ["---"] * (len(names) + 1), *rows]
-        parts.append(f"## {title}\n\n" + "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n")
+    parts += [markdown_table(title, ["", *names], rows) for title, rows in tables]
     parts.append(f"## How to read this\n\n{_NOTES}")
     if pictures:
         shown = [f"{caption}:\n\n![{caption}]({path})" for path, caption in pictures.items()]
@@ -87,13 +84,7 @@ def markdown(evaluation: Evaluation, pictures: Mapping[str, str] | None = None) 
 
 def write_report(folder: Path, evaluation: Evaluation, pictures: Mapping[str, str] | None = None) -> None:
     """Write `report.json` (with the rows), `report.csv` and `report.md` into ``folder``, which exists."""
-    whole = evaluation.facts() | {"rows": evaluation.rows}
-    (folder / "report.json").write_text(json.dumps(whole, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    (folder / "report.md").write_text(markdown(evaluation, pictures), encoding="utf-8")
-    with (folder / "report.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, evaluation.rows[0].keys())
-        writer.writeheader()
-        writer.writerows(evaluation.rows)
+    write_files(folder, evaluation.facts(), evaluation.rows, markdown(evaluation, pictures))
 
 
 def _count(figure: dict[str, Any]) -> str:

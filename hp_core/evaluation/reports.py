@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hp_core.errors import PortraitError
+from hp_core.evaluation.files import write_files
 from hp_core.evaluation.html import html
 from hp_core.evaluation.journal import Journal
 from hp_core.evaluation.judgement import Judgement
 from hp_core.evaluation.pairs import Pair
 from hp_core.evaluation.showcase import choose, film
-from hp_core.evaluation.tables import write_tables
+from hp_core.evaluation.tables import markdown
 from hp_core.files import staged_folder
 from hp_core.progress import Notice, Progress, Stage
 
@@ -37,5 +38,5 @@ def write_reports(folder: Path, judgement: Judgement, pairs: Sequence[Pair], jou
                 yield Notice(f"The pair '{each.pair.row.pair}' cannot be shown: {error}")
             yield Progress("report", number, len(chosen))
         path.unlink(missing_ok=True)
-        write_tables(stage, judgement)
+        write_files(stage, judgement.facts(), judgement.rows, markdown(judgement))
         (stage / "report.html").write_text(html(judgement, shown), encoding="utf-8")

@@ -10,7 +10,7 @@ import numpy as np
 from hp_core.config import check_range
 from hp_core.errors import OptionError
 from hp_core.evaluation.metrics.correlation import pearson
-from hp_core.progress import Progress, Stage, result
+from hp_core.progress import Progress, Stage
 
 if TYPE_CHECKING:
     from hp_core.values import MotionTokens
@@ -35,34 +35,28 @@ def evaluate_swap(
     check_range("frames", frames, 3)
     if weights is None:
         raise OptionError("Swapping needs weights. Add --weights FOLDER.")
-    from hp_core.demo.world import FPS, held_out_pairs
+    from hp_core.demo.world import held_out_pairs
     from hp_core.evaluation.animators import PipelineAnimator
     from hp_core.evaluation.clip_readings import ClipReadings, read_clip
     from hp_core.evaluation.demo import DRIVING_SCALE
     from hp_core.evaluation.readings import MotionReader
     from hp_core.motion.edit import with_head_rotation_of
-    from hp_core.pose.align import black_pose
     from hp_core.weights.catalog import CATALOG
 
     animator = yield from PipelineAnimator.load(weights, steps=steps, device=device)
-    pipeline, sampling = animator.pipeline, animator.sampling
-    size = pipeline.config.face.image_size
+    size = animator.pipeline.config.face.image_size
     drivers: list[tuple[MotionTokens, ClipReadings]] = []
     results: list[ClipReadings] = []
     everybody = held_out_pairs(pairs)
     with MotionReader(model=CATALOG["face_landmarker"].find(weights)) as reader:
         for pair in everybody:
             clip = pair.driving(frames, DRIVING_SCALE * size)
-            track = result(pipeline.face_crop(clip, total=frames, crop="whole", on_missing="hold", fps=FPS))
-            drivers.append((result(pipeline.motion(track, pipeline.intensity(track))), read_clip(reader, clip)))
+            drivers.append((animator.motion(animator.track(clip)), read_clip(reader, clip)))
             yield Progress("encode", len(drivers), pairs)
         for index, pair in enumerate(everybody):
-            portrait = result(pipeline.face_crop([pair.portrait(size)], total=1, crop="whole", on_missing="hold"))
             motion = with_head_rotation_of(drivers[index][0], drivers[(index + 1) % pairs][0])
-            stage = pipeline.sample(
-                pipeline.appearance(portrait), motion, black_pose(frames, (size, size)), sampling=sampling, seed=pair.index
-            )
-            results.append(read_clip(reader, np.stack(list(pipeline.decode(result(stage), sampling=sampling)))))
+            portrait = animator.track(pair.portrait(size)[None])
+            results.append(read_clip(reader, animator.draw(portrait, motion, None, pair.index)))
             yield Progress("animate", index + 1, pairs)
     animator.close()
     faces = [readings for _, readings in drivers]

@@ -1,12 +1,10 @@
-"""A judgement as tables: the paper's two, and one of every number; as text, Markdown and CSV."""
+"""A judgement as tables: the paper's two, and one of every number; as text and Markdown."""
 
 from __future__ import annotations
 
-import csv
-import json
-from pathlib import Path
 from typing import Any
 
+from hp_core.evaluation.files import markdown_table
 from hp_core.evaluation.judgement import Judgement
 
 ARROWS = {"higher": "↑", "lower": "↓", "": ""}
@@ -108,8 +106,7 @@ def markdown(judgement: Judgement) -> str:
     parts = ["# Evaluation\n"]
     for title, header, rows in (*paper_tables(judgement), full_table(judgement), difference_table(judgement)):
         if rows:
-            lines = [header, ["---"] * len(header), *rows]
-            parts.append(f"## {title}\n\n" + "\n".join(f"| {' | '.join(_cell(cell) for cell in cells)} |" for cells in lines) + "\n")
+            parts.append(markdown_table(title, header, rows))
     for title, items in (("Blanks", reasons(judgement)), ("Protocol", protocol_lines(judgement))):
         if items:
             parts.append(f"## {title}\n\n" + "\n".join(f"- {item}" for item in items) + "\n")
@@ -119,17 +116,6 @@ def markdown(judgement: Judgement) -> str:
         "Metrics on faces leave out frames in which a face they need was not found; a pair without any other is a blank of theirs.\n"
     )
     return "\n".join(parts)
-
-
-def write_tables(folder: Path, judgement: Judgement) -> None:
-    """`report.json` (with the rows), `report.csv` (a row a pair and system) and `report.md` into ``folder``, which exists."""
-    whole = judgement.facts() | {"rows": judgement.rows}
-    (folder / "report.json").write_text(json.dumps(whole, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    (folder / "report.md").write_text(markdown(judgement), encoding="utf-8")
-    with (folder / "report.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, judgement.rows[0].keys())
-        writer.writeheader()
-        writer.writerows(judgement.rows)
 
 
 def _by_reason(blanks: dict[str, str]) -> dict[str, list[str]]:
@@ -157,7 +143,3 @@ def _interval(difference: dict[str, Any]) -> str:
 
 def _number(value: float) -> str:
     return f"{value:.2f}" if abs(value) >= 10 else f"{value:.4f}"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
