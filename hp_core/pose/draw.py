@@ -33,6 +33,7 @@ EYE_POINTS = (RIGHT_EYE, LEFT_EYE, RIGHT_EAR, LEFT_EAR)
 """Left out in cross-reenactment, with their limbs: they carry the driver's face shape (paper 3.5)."""
 
 _FINGERS = tuple((0 if joint % 4 == 1 else joint - 1, joint) for joint in range(1, 21))
+_DIMMED = (np.arange(256) * 0.6).astype(np.uint8)
 _FINE = 2160  # short side at which MimicMotion draws before it shrinks
 _REFERENCE = 512  # size at which strokes have the widths below
 _STICK, _JOINT, _FACE_DOT, _FINGER = 4, 4, 3, 2
@@ -107,7 +108,7 @@ class _Canvas:
             axes = (round(math.hypot(dx, dy) / 2), self._width(_STICK))
             outline = cv2.ellipse2Poly((round(x), round(y)), axes, round(math.degrees(math.atan2(dy, dx))), 0, 360, 1)
             cv2.fillConvexPoly(self.picture, np.asarray(outline), self._shade(_hue(number / 18), points[first, 2] * points[second, 2]))
-        self.picture[:] = (self.picture * 0.6).astype(np.uint8)  # limbs are dimmed, joints are not
+        cv2.LUT(self.picture, _DIMMED, dst=self.picture)  # limbs are dimmed, joints are not
         for joint in sorted(shown):
             self._dot(points[joint], _JOINT, _hue(joint / 18))
 
