@@ -1,0 +1,108 @@
+"""`animate`: which face, whose skeleton, several people, and what is pasted."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hp_core.demo.identity import Identity
+from hp_core.demo.performance import Performance
+from hp_core.demo.render import render
+from tests.cli.calls import SIZE, Run, failure, result
+
+
+def test_two_people_each_with_their_own_driver(animate: Run, media: Path, tmp_path: Path) -> None:
+    alone = result(animate, tmp_path, "two.png", "driving.mp4", "--portrait-face", "leftmost", "--crf", 1)[1]
+    other = result(animate, tmp_path, "two.png", "gap.mp4", "--portrait-face", "rightmost", "--on-missing", "hold", "--crf", 1)[1]
+    both = result(
+        animate, tmp_path, "two.png", "driving.mp4", "--portrait-face", "leftmost", "--on-missing", "hold",
+        "--also", f"rightmost={media / 'gap.mp4'}", "--crf", 1,
+    )[1]  # fmt: skip
+    far_left, far_right = (slice(None), slice(0, 150)), (slice(60, 200), slice(420, None))
+    for one, two, whole in zip(alone, other, both, strict=True):
+        assert np.abs(whole[far_left].astype(int) - one[far_left]).mean() < 2  # H.264 is not exact
+        assert np.abs(whole[far_right].astype(int) - two[far_right]).mean() < 2
+
+
+def test_the_face_nearest_to_a_point_is_taken(animate: Run, tmp_path: Path) -> None:
+    def still(which: str) -> np.ndarray:
+        options = ("--portrait-face", which, "--view", "compare", "--frames", 1)
+        return result(animate, tmp_path, "two.png", "driving.mp4", *options)[1][0][:, :256].astype(int)
+
+    assert np.abs(still("390,120") - still("rightmost")).mean() < 1
+    assert np.abs(still("390,120") - still("leftmost")).mean() > 10
+
+
+def test_a_picture_drives_as_well(animate: Run, media: Path, tmp_path: Path) -> None:
+    facts, frames = result(animate, tmp_path, "portrait.png", "two.png", "--frames", 3)
+    assert (facts["frames"], facts["fps"]) == (3, "25")
+    assert len(frames) == 3
+
+
+def test_a_skeleton_from_the_face_track_is_said_to_be_one(animate: Run, tmp_path: Path) -> None:
+    facts, _ = result(animate, tmp_path, "portrait.png", "driving.mp4", "--pose", "paper", "--pose-lock", "x", "--pose-strength", 0.5)
+    assert any("nose, neck and face points" in notice for notice in facts["notices"])
+
+
+def test_a_crop_that_follows_and_a_pasted_face(animate: Run, tmp_path: Path) -> None:
+    options = ("--crop", "follow", "--stiffness", 2, "--paste", "face", "--match-colour")
+    facts, frames = result(animate, tmp_path, "wide.png", "driving.mp4", *options)
+    assert facts["frames"] == 6
+    assert np.abs(frames[0][:, 300:].astype(int) - 200).mean() < 2, "beyond the face the portrait is untouched"
+    assert result(animate, tmp_path, "wide.png", "driving.mp4", "--crop", "follow", "--view", "compare")[0]["size"] == [768, 256]
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("--also", "rightmost"), "give FACE=DRIVING"),
+        (("--also", "nose=gone.mp4"), "is 'nose'"),
+        (("--also", "rightmost=gone.mp4"), "gone.mp4"),
+        (("--also", "rightmost=driving.mp4", "--view", "crop"), "Choose the view portrait"),
+        (("--portrait-face", "1,x"), "a point as X,Y"),
+        (("--portrait-face", "9000,5"), "9000"),
+        (("--pose", "paper", "--pose-keypoints", "dwpose"), "hp-portrait download --for dwpose"),
+        (("--pose", "paper", "--pose-reference", 99), "reference is frame 99"),
+        (("--pose-strength", 9), "strength is 9"),
+        (("--portrait-like", "gone.png"), "gone.png"),
+    ],
+)
+def test_mistakes_about_faces_and_pose_are_named(
+    options: tuple[object, ...], named: str, animate: Run, media: Path, tmp_path: Path
+) -> None:
+    given = [option.replace("driving.mp4", str(media / "driving.mp4")) if isinstance(option, str) else option for option in options]
+    assert named in " ".join(failure(animate, tmp_path, "portrait.png", "driving.mp4", *given).split())
+
+
+def test_the_person_of_another_picture_is_found(animate: Run, media: Path, tmp_path: Path) -> None:
+    from hp_core.weights.catalog import DEMO_WEIGHTS
+
+    def still(*options: object) -> np.ndarray:
+        given = (*options, "--view", "compare", "--frames", 1, "--weights", DEMO_WEIGHTS)
+        return result(animate, tmp_path, "two.png", "driving.mp4", *given)[1][0][:, :256].astype(int)
+
+    alike = media / "alike.png"
+    Image.fromarray(next(render(Identity.sample(7), Performance.sample(11, 1), size=SIZE))).save(alike)
+    found = still("--portrait-like", alike)
+    assert np.abs(found - still("--portrait-face", "rightmost")).mean() < 1
+    assert np.abs(found - still("--portrait-face", "leftmost")).mean() > 10
+
+
+def test_dwpose_beside_the_weights_gives_the_pose(animate: Run, demo_weights: Path, tmp_path: Path) -> None:
+    pytest.importorskip("rtmlib")
+    from tests.pose.test_dwpose import LEFT, detector, estimator
+
+    folder = tmp_path / "weights"
+    shutil.copytree(demo_weights, folder)
+    (folder / "dwpose").mkdir()
+    detector(folder / "dwpose/yolox_l.onnx", [LEFT])
+    estimator(folder / "dwpose/dw-ll_ucoco_384.onnx")
+    assert "no edge in common" in failure(animate, tmp_path, "portrait.png", "driving.mp4", "--pose", "paper", "--weights", folder), (
+        "all points of the small stand-in lie in one place"
+    )
+    facts, _ = result(animate, tmp_path, "portrait.png", "driving.mp4", "--pose", "identity", "--weights", folder)
+    assert not any("face alone" in notice for notice in facts["notices"])
