@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+"""How a picture's name ends, where a name has to tell it from a video."""
+
 MIN_SIDE = 64  # pixels; below, no analyzer finds a face it could follow
 
 

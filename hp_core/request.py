@@ -14,13 +14,12 @@ from hp_core.config import MOTION_TRANSLATIONS, AlignConfig, check_choice, check
 from hp_core.errors import OptionError
 from hp_core.face.choose import CHOICES, Which
 from hp_core.face.cropper import CROPS, MAX_STIFFNESS, STIFFNESS
-from hp_core.image import load_image
+from hp_core.image import PICTURES, load_image
 from hp_core.values import MotionTokens
 from hp_core.video import check_output, probe, read_frames
 
 VIEWS = ("portrait", "crop", "compare")
 KEYPOINTS = ("auto", "dwpose", "face")
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 STILL_FRAMES, STILL_FPS = 25, Fraction(25)  # how long a picture drives unless told
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from hp_core.errors import VideoError
-from hp_core.request import PICTURES
+from hp_core.image import PICTURES, load_image
 
 KINDS = "a video, a folder of pictures, or a .npy array"
 
@@ -42,7 +42,7 @@ class Clip:
         """
         if path.is_dir():
             pictures = _pictures(path)
-            first = _picture(pictures[0])
+            first = load_image(pictures[0])
             return Clip(path, len(pictures), first.shape[1], first.shape[0])
         if path.suffix.lower() == ".npy":
             array = _array(path)
@@ -61,7 +61,7 @@ class Clip:
         stop = self.frames if limit is None else min(self.frames, start + limit)
         if self.path.is_dir():
             for number, path in enumerate(_pictures(self.path)[start:stop], start):
-                yield self._checked(_picture(path), number)
+                yield self._checked(load_image(path), number)
         elif self.path.suffix.lower() == ".npy":
             array = _array(self.path)
             for number in range(start, stop):
@@ -85,12 +85,6 @@ def _pictures(folder: Path) -> list[Path]:
     if not found:
         raise VideoError(f"{folder} holds no picture ({', '.join(PICTURES)}); a clip is {KINDS}.")
     return found
-
-
-def _picture(path: Path) -> np.ndarray:
-    from hp_core.image import load_image
-
-    return load_image(path)
 
 
 def _array(path: Path) -> np.ndarray:
