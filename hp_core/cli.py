@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from hp_core.commands.ablate import ablate
 from hp_core.commands.bench import bench_app
 from hp_core.commands.evaluate import evaluate
 from hp_core.commands.motion import motion_app
@@ -50,7 +51,7 @@ app = typer.Typer(
 app.add_typer(bench_app, name="bench")
 app.add_typer(motion_app, name="motion")
 app.add_typer(study_app, name="study")
-for command in (faces, prepare, train, evaluate):
+for command in (faces, prepare, train, evaluate, ablate):
     app.command()(command)
 
 

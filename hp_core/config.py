@@ -20,6 +20,8 @@ POSE_PARTS = ("body", "face", "hands", "eyes")
 POSE_MISSING = ("interpolate", "hold", "error")
 MOTION_FILTERS = ("savgol", "one_euro")
 MOTION_ENDS = ("as it is", "loop", "ping-pong")
+ABLATIONS = ("memory_bank", "iame", "id_features", "im_adapter")
+"""Parts that the paper's Table 2 takes out."""
 MOTION_TRANSLATIONS = ("as it is", "released", "predicted")
 KERNELS = ("auto", "flash", "efficient", "math")
 """Of torch's scaled dot product attention; `auto` is the fastest that fits."""
@@ -93,6 +95,8 @@ class MotionConfig:
     memory_attention: str = "memory+motion"
     activation: str = "relu2"  # "relu2" (squared ReLU) released | "silu" paper C.2
     chunk: int = 25  # frames that share one intensity
+    memory_bank: bool = True  # False, an ablation: the feature passes the blocks by itself, and one token a frame comes out
+    intensity_aware: bool = True  # False, an ablation: no embedding of the intensity anywhere
 
     def __post_init__(self) -> None:
         check_choice("motion.head_input", self.head_input, ("released", "symmetric"))
@@ -125,6 +129,7 @@ class AppearanceConfig:
     # "image" released | "id" paper eq. 5, whose one output token joins every patch; the residual inside the adapter stays.
     adapter_query: str = "image"
     id_dim: int = 512
+    id_features: bool = True  # False, an ablation: what the convolutions say stands in the place of what the ID says
     tokens: int = 64
 
     def __post_init__(self) -> None:
@@ -363,6 +368,21 @@ class PortraitConfig:
         presets = {"released": PortraitConfig.released, "paper": PortraitConfig.paper, "demo": PortraitConfig.demo}
         check_choice("preset", name, tuple(presets))
         return presets[name]()
+
+    def without(self, part: str) -> PortraitConfig:
+        """A copy that lacks ``part``, of `ABLATIONS`, to be trained anew (paper 4.5).
+
+        `memory_bank`: the learned memories; `iame`: the intensity's embedding, in the memories and in every norm; `id_features`: the
+        ID's share of the IMAdapters, which leaves their convolutions; `im_adapter`: the adapters.
+        """
+        check_choice("without", part, ABLATIONS)
+        if part == "memory_bank":
+            return replace(self, motion=replace(self.motion, memory_bank=False))
+        if part == "iame":
+            return replace(self, motion=replace(self.motion, intensity_aware=False))
+        if part == "id_features":
+            return replace(self, appearance=replace(self.appearance, id_features=False))
+        return replace(self, appearance=replace(self.appearance, adapter_blocks=()))
 
     def with_sampling(self, **changes: Any) -> PortraitConfig:
         """A copy whose sampling fields in ``changes`` are replaced (and checked)."""

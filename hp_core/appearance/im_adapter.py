@@ -61,7 +61,7 @@ class IMAdapter(nn.Module):
         self.branch1 = ConvBN(width, half, 1)
         self.branch2 = nn.Sequential(ConvBN(width, narrow, 1), ConvBN(narrow, quarter, 3))
         self.branch3 = nn.Sequential(ConvBN(width, narrow, 1), ConvBN(narrow, quarter, 5))
-        self.cross_attn = CrossAttention(config)
+        self.cross_attn = CrossAttention(config) if config.id_features else None
         self.D_fc2 = nn.Linear(width, config.width)
 
     def forward(self, tokens: Tensor, id_embedding: Tensor) -> Tensor:
@@ -69,10 +69,11 @@ class IMAdapter(nn.Module):
         hidden = F.relu(self.D_fc1(tokens))
         special, patches = hidden[:, : self.special], hidden[:, self.special :]
         id_token = id_embedding[:, None]  # (n, 1, 512)
-        if self.query == "image":
+        if self.cross_attn is not None and self.query == "image":
             identity = self.cross_attn.id_as_key(id_token)  # the convolutions cannot reach the output
         else:
             grid = rearrange(patches, "n (h w) c -> n c h w", h=self.side)
             scales = torch.cat([self.branch1(grid), self.branch2(grid), self.branch3(grid)], dim=1)
-            identity = self.cross_attn.id_as_query(id_token, rearrange(scales, "n c h w -> n (h w) c"))
+            found = rearrange(scales, "n c h w -> n (h w) c")
+            identity = found if self.cross_attn is None else self.cross_attn.id_as_query(id_token, found)
         return self.D_fc2(torch.cat([2 * special, patches + identity], dim=1))

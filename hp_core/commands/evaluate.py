@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from hp_core.commands.options import Json, Pose
 from hp_core.errors import OptionError
 from hp_core.terminal import Bars, figures, table
+
+if TYPE_CHECKING:
+    from hp_core.evaluation.judgement import Judgement
 
 _FILES = "Results in files"
 
@@ -115,17 +118,22 @@ def evaluate(
 def _from_files(run: object, output: Path, as_json: bool) -> None:
     import json
 
-    from hp_core.evaluation.tables import difference_table, full_table, paper_tables
-
     with Bars(quiet=as_json) as bars:
         judgement = bars.run(run)
     if as_json:
         typer.echo(json.dumps(judgement.facts() | {"notices": bars.notices}))
         return
-    for title, header, rows in (*paper_tables(judgement), full_table(judgement), difference_table(judgement)):
+    print_judgement(judgement)
+    typer.echo(f"{output / 'report.html'}: the tables, plots, the best, median and worst pairs, what each number depends on")
+
+
+def print_judgement(judgement: Judgement, against: str | None = None) -> None:
+    """Its tables; of the differences those to the system ``against``, None for all."""
+    from hp_core.evaluation.tables import difference_table, full_table, paper_tables
+
+    for title, header, rows in (*paper_tables(judgement), full_table(judgement), difference_table(judgement, against)):
         if rows:
             table(title, header, rows)
-    typer.echo(f"{output / 'report.html'}: the tables, plots, the best, median and worst pairs, what each number depends on")
 
 
 def _swapped(folder: Path | None, pairs: int, frames: int, steps: int | None, device: str | None, as_json: bool) -> None:

@@ -63,6 +63,29 @@ def line_plot(title: str, series: Sequence[float | None]) -> str:
     return f'{_open(HEIGHT, title)}{labels}<path d="{" ".join(path)}" fill="none" stroke="{COLOURS[0]}" stroke-width="2"/></svg>'
 
 
+def curves(title: str, lines: Mapping[str, Sequence[tuple[float, float]]]) -> str:
+    """A line of points (x, y) a name, with a legend; an SVG file of its own."""
+    points = [point for line in lines.values() for point in line]
+    if not points:
+        return ""
+    (left, low), (right, high) = (tuple(pick(values) for values in zip(*points, strict=True)) for pick in (min, max))
+    height = 300 + ROW * len(lines)
+
+    def place(x: float, y: float) -> str:
+        across, up = (x - left) / (right - left or 1), (y - low) / (high - low or 1)
+        return f"{60 + across * (WIDTH - 60 - RIGHT):.1f},{260 - up * 220:.1f}"
+
+    parts = [_open(height, title), f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>', _text(8, 18, title, bold=True)]
+    for index, (name, line) in enumerate(lines.items()):
+        colour, y = COLOURS[index % len(COLOURS)], 300 + ROW * index
+        path = " ".join(place(*point) for point in line)
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts.append(f'<line x1="60" y1="{y}" x2="90" y2="{y}" stroke="{colour}" stroke-width="3"/>' + _text(98, y + 4, name))
+    parts += [_text(52, 264, f"{low:.4g}", anchor="end"), _text(52, 44, f"{high:.4g}", anchor="end")]
+    parts += [_text(60, 278, f"{left:g}"), _text(WIDTH - RIGHT, 278, f"{right:g}", anchor="end")]
+    return "".join(parts) + "</svg>"
+
+
 def _open(height: int, title: str) -> str:
     return f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}" xmlns="http://www.w3.org/2000/svg">'
 

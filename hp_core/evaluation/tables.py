@@ -65,11 +65,12 @@ def full_table(judgement: Judgement) -> Table:
     return "All numbers", ["", *systems], rows
 
 
-def difference_table(judgement: Judgement) -> Table:
-    """Each two systems on the pairs they share, with the interval of the mean difference."""
+def difference_table(judgement: Judgement, against: str | None = None) -> Table:
+    """Each two systems on the pairs they share, with the interval of the mean difference; only those with ``against``, if named."""
     rows = [
         [f"{d['one']} - {d['other']}", judgement.metrics[d["metric"]]["title"], _number(d["mean"]), _interval(d), str(d["pairs"])]
         for d in judgement.differences
+        if against is None or against in (d["one"], d["other"])
     ]
     return "Differences on the same pairs", ["systems", "metric", "mean", "95 % of the bootstrap", "pairs"], rows
 

@@ -64,21 +64,21 @@ class MemoryBlock(nn.Module):
 
 
 class MemoryBank(nn.Module):
-    """The 64 learned memories and the blocks that fill them from one motion token."""
+    """The 64 learned memories and the blocks that fill them from one motion token; without memories, the token alone (Table 2)."""
 
     def __init__(self, config: MotionConfig):
         super().__init__()
         out = config.token_dim - 6  # rotation and translation take the last six channels
-        self.latents = nn.Parameter(torch.randn(config.memories, config.width) / config.width**0.5)
+        self.latents = nn.Parameter(torch.randn(config.memories, config.width) / config.width**0.5) if config.memory_bank else None
         self.proj_in = nn.Linear(config.expression_dim, config.width)
         self.intensity_aware_linear = nn.Linear(config.width, config.width)
         self.perceiver_blocks = nn.ModuleList(MemoryBlock(config) for _ in range(config.depth))
         self.proj_out = nn.Sequential(nn.Linear(config.width, out), nn.LayerNorm(out))
 
     def forward(self, motion: Tensor, embedding: Tensor) -> Tensor:
-        """motion (n, 512), embedding (n, width) -> (n, 64, 1018)."""
+        """motion (n, 512), embedding (n, width) -> (n, 64, 1018), or (n, 1, 1018) without memories."""
         x = self.proj_in(motion)[:, None]  # (n, 1, width)
-        memories = self.latents + self.intensity_aware_linear(F.silu(embedding))[:, None]  # (n, 64, width)
+        memories = (x if self.latents is None else self.latents) + self.intensity_aware_linear(F.silu(embedding))[:, None]  # (n, 64, width)
         for block in self.perceiver_blocks:
             memories = block(memories, x, embedding)
         return self.proj_out(memories)
@@ -89,14 +89,18 @@ class MotionRefiner(nn.Module):
 
     def __init__(self, config: MotionConfig):
         super().__init__()
-        self.concat = config.intensity_embedding == "concat"
+        self.concat, self.width = config.intensity_embedding == "concat", config.width
         width = config.width // 2 if self.concat else config.width
-        self.position_head = nn.Embedding(config.levels, width)
-        self.position_exp = nn.Embedding(config.levels, width)
+        if config.intensity_aware:
+            self.position_head = nn.Embedding(config.levels, width)
+            self.position_exp = nn.Embedding(config.levels, width)
+        self.intensity_aware = config.intensity_aware
         self.connector = MemoryBank(config)
 
     def forward(self, motion: Tensor, expression_level: Tensor, head_level: Tensor) -> Tensor:
         """motion (frames, 512), levels (frames,) long in 0..d-1 -> (frames, 64, 1018)."""
+        if not self.intensity_aware:  # what is left of the modulation is a learned scale and shift, the same for every clip
+            return self.connector(motion, motion.new_zeros(len(motion), self.width))
         expression, head = self.position_exp(expression_level), self.position_head(head_level)
         embedding = torch.cat([expression, head], dim=-1) if self.concat else head + expression
         return self.connector(motion, embedding)

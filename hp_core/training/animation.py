@@ -264,7 +264,7 @@ def choose_trainable(loss: AnimationLoss, config: AnimationTraining) -> None:
         for name, parameter in dino.named_parameters():
             parameter.requires_grad_("adapter" in name)
     for adapter in (block.adapter for block in dino.blocks if block.adapter is not None):
-        if adapter.query == "image":  # the released adapters' convolutions lead nowhere
+        if adapter.cross_attn is not None and adapter.query == "image":  # the released adapters' convolutions lead nowhere
             for part in (adapter.branch1, adapter.branch2, adapter.branch3, adapter.cross_attn.image_proj):
                 part.requires_grad_(False)
     if config.spatial_only:

@@ -35,12 +35,13 @@ VALIDATION_SEED = 900_000
 """First of the rendered clips that training keeps aside; those of the evaluation come after all that training may use."""
 
 
-def run_stage(stage: str, config: TrainConfig, folder: Path, *, minutes: float | None = None) -> Stage[Outcome]:
+def run_stage(stage: str, config: TrainConfig, folder: Path, *, minutes: float | None = None, clips: Path | None = None) -> Stage[Outcome]:
     """Train one stage in ``folder``, from its newest checkpoint where there is one.
 
     Args:
         stage: `vae`, `identity`, `motion` or `animation`; each takes the weights the earlier ones left in ``folder/weights``.
         minutes: save and stop after so long.
+        clips: where the cached clips are, which runs with the same frozen networks may share; None: in ``folder``.
 
     Raises:
         PortraitError: see `train`.
@@ -48,53 +49,53 @@ def run_stage(stage: str, config: TrainConfig, folder: Path, *, minutes: float |
     check_choice("stage", stage, STAGES)
     with first_process_first():
         yield from prepare_weights(config, folder / "weights")
-        task = yield from _TASKS[stage](config, folder)
+        task = yield from _TASKS[stage](config, folder, clips or folder)
     part = getattr(config, stage)
-    facts = {"preset": config.preset, "stage": stage, **asdict(part)}
+    facts = {"preset": config.preset, "stage": stage, **({"without": config.without} if config.without else {}), **asdict(part)}
     del facts["log"], facts["optim"]["steps"]  # a run may be made longer
     return (yield from train(task, part.optim, part.log, folder / stage, facts=facts, minutes=minutes))
 
 
-def _vae(config: TrainConfig, folder: Path) -> Stage[Task]:
+def _vae(config: TrainConfig, folder: Path, clips: Path) -> Stage[Task]:
     from hp_core.training.vae import VaeTask
 
     model = read_config(folder / "weights")
-    store, held_out = yield from pixel_stores(config.vae.data, model, folder)
+    store, held_out = yield from pixel_stores(config.vae.data, model, clips)
     vae: Any = load_module("vae", folder / "weights", model).requires_grad_(True).train()
     return VaeTask(vae, config.vae, store, held_out, partial(_save, folder / "weights", "vae"))
 
 
-def _identity(config: TrainConfig, folder: Path) -> Stage[Task]:
+def _identity(config: TrainConfig, folder: Path, clips: Path) -> Stage[Task]:
     from hp_core.training.identity import IdentityTask
 
-    store, held_out = yield from pixel_stores(config.identity.data, read_config(folder / "weights"), folder)
+    store, held_out = yield from pixel_stores(config.identity.data, read_config(folder / "weights"), clips)
     return IdentityTask(config.identity, store, held_out, folder / "weights" / CATALOG["arcface"].path)
 
 
-def _motion(config: TrainConfig, folder: Path) -> Stage[Task]:
+def _motion(config: TrainConfig, folder: Path, clips: Path) -> Stage[Task]:
     from hp_core.training.motion import MotionTask
 
     weights = folder / "weights"
     model = read_config(weights)
-    store, held_out = yield from pixel_stores(config.motion.data, model, folder)
+    store, held_out = yield from pixel_stores(config.motion.data, model, clips)
     expression, head_pose = (load_module(name, weights, model).float().requires_grad_(True).train() for name in ("expression", "headpose"))
     return MotionTask(expression, head_pose, config.motion, store, held_out, partial(_save, weights))  # type: ignore[arg-type]
 
 
-def _animation(config: TrainConfig, folder: Path) -> Stage[Task]:
+def _animation(config: TrainConfig, folder: Path, clips: Path) -> Stage[Task]:
     from hp_core.training.animation import TRAINED, AnimationTask
 
     weights = folder / "weights"
     model, part = read_config(weights), config.animation
-    store = yield from feature_store(config, model, folder, held_out=False)
-    held_out = yield from feature_store(config, model, folder, held_out=True)
+    store = yield from feature_store(config, weights, clips, held_out=False)
+    held_out = yield from feature_store(config, weights, clips, held_out=True)
     modules: dict[str, nn.Module] = {name: load_module(name, weights, model).float() for name in (*TRAINED, "vae")}
     if part.optim.gradient_checkpointing:
         modules["unet"].enable_gradient_checkpointing()  # type: ignore[operator]
     return AnimationTask(modules, part, model, store, held_out, partial(_save, weights))
 
 
-_TASKS: dict[str, Callable[[TrainConfig, Path], Stage[Any]]] = {
+_TASKS: dict[str, Callable[[TrainConfig, Path, Path], Stage[Any]]] = {
     "vae": _vae,
     "identity": _identity,
     "motion": _motion,
@@ -113,10 +114,10 @@ def pixel_stores(data: DataConfig, model: PortraitConfig, folder: Path) -> Stage
     return stores[0], stores[1]
 
 
-def feature_store(config: TrainConfig, model: PortraitConfig, folder: Path, *, held_out: bool) -> Stage[Store]:
-    """The clips of the animation stage as its frozen networks see them."""
-    data, weights = config.animation.data, folder / "weights"
-    source, facts = clip_source(data, model, held_out=held_out)
+def feature_store(config: TrainConfig, weights: Path, folder: Path, *, held_out: bool) -> Stage[Store]:
+    """The clips of the animation stage as the frozen networks in ``weights`` see them, in ``folder``."""
+    data = config.animation.data
+    source, facts = clip_source(data, read_config(weights), held_out=held_out)
     place = folder / ("features-held-out" if held_out else "features")
     facts |= {"weights": {name: _digest(weights, name) for name in ("vae", "expression", "headpose", "arcface")}}
     facts |= {"jitter": config.motion.jitter}

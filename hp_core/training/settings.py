@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from hp_core.config import check_choice, check_range
+from hp_core.config import ABLATIONS, check_choice, check_range
 from hp_core.config_files import check_type
 from hp_core.errors import OptionError, about
+from hp_core.weights.catalog import MODULES
 
 SHIPPED = Path(__file__).parent / "configs"
 
@@ -204,7 +205,9 @@ class TrainConfig:
     """Everything `hp-portrait train` does, stage by stage."""
 
     preset: str = "released"  # of `PortraitConfig`; what is built
-    start: str = ""  # weights folder to start from; what it lacks is initialised
+    start: str = ""  # weights folder to start from, `demo` for the set of the package; what it lacks is initialised
+    take: tuple[str, ...] = ()  # modules taken from `start`, by their published files' names; empty: all it has
+    without: str = ""  # a part of `hp_core.config.ABLATIONS` to leave out
     vae: VaeTraining = field(default_factory=VaeTraining)
     identity: IdentityTraining = field(default_factory=IdentityTraining)
     motion: MotionTraining = field(default_factory=MotionTraining)
@@ -212,6 +215,10 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_choice("preset", self.preset, ("released", "paper", "demo"))
+        for name in self.take:
+            check_choice("take", name, MODULES)
+        if self.without:
+            check_choice("without", self.without, ABLATIONS)
 
 
 STAGES = ("vae", "identity", "motion", "animation")

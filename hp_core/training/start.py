@@ -15,7 +15,7 @@ from hp_core.files import staged_folder
 from hp_core.progress import Notice, Progress, Stage
 from hp_core.training.initialise import begin
 from hp_core.training.settings import TrainConfig
-from hp_core.weights.catalog import CATALOG, MODULES
+from hp_core.weights.catalog import CATALOG, MODULES, weights_folder
 from hp_core.weights.load import build_module, read_state_dict
 from hp_core.weights.tools import save_module, write_config
 
@@ -33,16 +33,20 @@ def prepare_weights(config: TrainConfig, weights: Path) -> Stage[None]:
     if (weights / "portrait.json").is_file():
         return
     start = Path(config.start) if config.start else None
-    if start is not None and not start.is_dir():
+    if config.start == "demo":
+        start = weights_folder(start)
+    elif start is not None and not start.is_dir():
         raise OptionError(f"start is {start}, which is no folder. Name one with SVD's or the published weights, or leave it empty.")
     model = PortraitConfig.preset(config.preset) if start is None or not (start / "portrait.json").is_file() else read_config(start)
+    model = model.without(config.without) if config.without else model
     with staged_folder(weights) as stage:
         for done, name in enumerate(MODULES, 1):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(0)
                 module = build_module(name, model)
                 begin(name, module)
-            given = CATALOG[name].find(start) if start is not None else None
+            taken = start is not None and (not config.take or name in config.take)
+            given = CATALOG[name].find(start) if start is not None and taken else None
             if given is not None:
                 yield from _take(module, name, given)
             save_module(stage, name, module.state_dict(), torch.float32)
