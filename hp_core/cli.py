@@ -17,6 +17,7 @@ from hp_core.commands.evaluate import evaluate
 from hp_core.commands.motion import motion_app
 from hp_core.commands.options import (
     Analyzer,
+    Branches,
     Crop,
     Drawing,
     Dtype,
@@ -30,8 +31,10 @@ from hp_core.commands.options import (
     PoseMissing,
     Preset,
     Sampler,
+    SpeedPreset,
     Translation,
     View,
+    Windows,
 )
 from hp_core.commands.parse import face, person, ramp, switches
 from hp_core.commands.study import study_app
@@ -93,6 +96,10 @@ def animate(
     seed: Annotated[int, typer.Option(help="Of the starting noise, 0 to 2^63 - 1.")] = 0,
     start: Annotated[int, typer.Option(help="First driving frame, from 0.")] = 0,
     frames: Annotated[int | None, typer.Option(help="Driving frames to use, 1 or more. Default: all.")] = None,
+    preset: Annotated[
+        SpeedPreset,
+        typer.Option(help="Speed against likeness to the released way: see docs/speed.md. Options named besides count more."),
+    ] = "exact",
     steps: Annotated[int | None, typer.Option(help="Denoising steps, 1..1000. Released: 25.")] = None,
     sampler: Annotated[Sampler | None, typer.Option(help="Released: euler. Paper: ddim. The others need fewer steps.")] = None,
     noise: Annotated[Noise | None, typer.Option(help="Starting noise of the frames; shared flickers less. Released: independent.")] = None,
@@ -111,11 +118,20 @@ def animate(
     window: Annotated[int | None, typer.Option(help="Frames the UNet sees together, 1 or more. Released: 25.")] = None,
     overlap: Annotated[int | None, typer.Option(help="Frames shared by neighbouring windows, 0 to below the window. Released: 3.")] = None,
     shift: Annotated[int | None, typer.Option(help="Frames all windows move back at each step, 0 or more. Released: 3.")] = None,
+    windows: Annotated[
+        Windows | None, typer.Option(help="ring: wrapping around the clip. line: as few as cover it. Released: ring.")
+    ] = None,
+    branches: Annotated[
+        Branches | None, typer.Option(help="Guidance's branches; together takes more memory, the picture is the same. Default: one by one.")
+    ] = None,
     pad_frames: Annotated[
         int | None, typer.Option(help="Warm-up frames before and after the clip, cut off later, 0 or more. Released: 15.")
     ] = None,
     decode_chunk: Annotated[
         int | None, typer.Option(help="Frames the VAE decodes together, 1 or more; changes the picture. Released: 8.")
+    ] = None,
+    decode_overlap: Annotated[
+        int | None, typer.Option(help="Frames that two chunks share, blended, 0 to below the chunk. Released: 0.")
     ] = None,
     conditioning_fps: Annotated[
         float | None, typer.Option(help="Frames/s told to the UNet, 0 or more; the clip keeps its own rate. Released: 12.5.")
@@ -248,6 +264,7 @@ def animate(
     folder = weights_folder(weights)
     sampling = sampling_for(
         read_config(folder),
+        preset=preset,
         steps=steps,
         sampler=sampler,
         noise=noise,
@@ -259,7 +276,10 @@ def animate(
         overlap=overlap,
         shift=shift,
         pad_frames=pad_frames,
+        windows=windows,
+        branches=branches,
         decode_chunk=decode_chunk,
+        decode_overlap=decode_overlap,
         fps=conditioning_fps,
         motion_bucket_id=motion_bucket_id,
         noise_aug=noise_aug,

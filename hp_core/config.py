@@ -13,6 +13,8 @@ from hp_core.errors import OptionError
 
 SAMPLERS = ("euler", "ddim", "dpmpp_2m", "unipc")
 NOISE_RULES = ("independent", "shared")
+WINDOW_RULES = ("ring", "line")
+BRANCH_RULES = ("one by one", "together")
 INTENSITY_RULES = ("released", "paper")
 POSE_MODES = ("released", "paper", "identity")
 POSE_DRAWINGS = ("controlnet", "mimicmotion")
@@ -214,15 +216,22 @@ class SamplingConfig:
     window: int = 25  # frames the UNet sees at once
     overlap: int = 3  # frames shared by neighbouring windows
     shift: int = 3  # frames all windows move back at each step
+    # "ring" released: windows start every window - overlap frames and wrap around the clip | "line": as few as cover it, no frame of
+    # which is computed for nothing; a clip no longer than a window takes one
+    windows: str = "ring"
+    branches: str = "one by one"  # guidance's branches | "together": in one batch, more memory for at best a little time
     pad_frames: int = 15  # warm-up frames before and after the clip, cut off after decoding
     fps: float = 12.5  # a number given to the UNet; the clip's own rate is never changed
     motion_bucket_id: float = 0.0
     noise_aug: float = 0.0
     decode_chunk: int = 8  # frames the temporal decoder sees at once
+    decode_overlap: int = 0  # of them, those that two chunks share and that are blended; released: none
 
     def __post_init__(self) -> None:
         check_choice("sampler", self.sampler, SAMPLERS)
         check_choice("noise", self.noise, NOISE_RULES)
+        check_choice("windows", self.windows, WINDOW_RULES)
+        check_choice("branches", self.branches, BRANCH_RULES)
         check_range("steps", self.steps, 1, 1000)
         check_range("end_step", self.end_step, 1, 1000)
         check_range("start_step", self.start_step, 0, min(self.end_step, self.steps) - 1)
@@ -230,6 +239,7 @@ class SamplingConfig:
             raise OptionError(f"guidance_interval is {self.guidance_interval}; it needs two sigmas, 0 or more, the smaller one first.")
         check_range("window", self.window, 1)
         check_range("decode_chunk", self.decode_chunk, 1)
+        check_range("decode_overlap", self.decode_overlap, 0, self.decode_chunk - 1)
         check_range("pad_frames", self.pad_frames, 0)
         check_range("shift", self.shift, 0)
         check_range("fps", self.fps, 0)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from hp_core.animate import animate
 from hp_core.appearance.encode import encode_appearance
-from hp_core.config import AlignConfig, PortraitConfig, SamplingConfig, frames_from
+from hp_core.config import AlignConfig, PortraitConfig, SamplingConfig, check_choice, frames_from
 from hp_core.errors import FaceError, OptionError, about
 from hp_core.face.analyzer import FaceAnalyzer, create_analyzer
 from hp_core.face.choose import Which
@@ -31,6 +31,7 @@ from hp_core.pose.align import align_pose
 from hp_core.progress import Progress, Stage
 from hp_core.request import AnimateOptions, Driver
 from hp_core.sampler import ClipSampler
+from hp_core.sampling.presets import PRESETS
 from hp_core.vae import decode_chunks, encode_reference, to_uint8
 from hp_core.values import Appearance, FaceTrack, Intensity, MotionTokens, PoseKeypoints, PoseMaps
 from hp_core.weights.catalog import CATALOG
@@ -195,7 +196,7 @@ class PortraitPipeline:
         """Frames (S, S, 3) uint8 of padded latents, warm-up cut off, each chunk as soon as it is asked for."""
         config = sampling or self.config.sampling
         keep = range(config.pad_frames, len(latents) - config.pad_frames)
-        for _, frames in decode_chunks(self.models.vae, latents, chunk=config.decode_chunk, keep=keep):
+        for _, frames in decode_chunks(self.models.vae, latents, chunk=config.decode_chunk, overlap=config.decode_overlap, keep=keep):
             yield from to_uint8(frames).numpy()
 
     def animate(
@@ -215,6 +216,11 @@ class PortraitPipeline:
         return (yield from animate(self, portrait, driving, output, sampling=sampling or self.config.sampling, options=options))
 
 
-def sampling_for(config: PortraitConfig, **changes: Any) -> SamplingConfig:
-    """The weights' own sampling numbers with those of ``changes`` that are not None."""
-    return replace(config.sampling, **{name: value for name, value in changes.items() if value is not None})
+def sampling_for(config: PortraitConfig, preset: str = "exact", **changes: Any) -> SamplingConfig:
+    """The weights' own sampling numbers, those of ``preset`` (`PRESETS`) over them, and over these whatever of ``changes`` is not None.
+
+    Raises:
+        OptionError: no such preset, or an impossible number.
+    """
+    check_choice("preset", preset, tuple(PRESETS))
+    return replace(config.sampling, **PRESETS[preset] | {name: value for name, value in changes.items() if value is not None})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from hp_core.config import check_range
 from hp_core.errors import PortraitError
 from hp_core.progress import Progress, Stage
 
@@ -30,7 +31,7 @@ def encode_reference(vae: AutoencoderKLTemporalDecoder, image: Tensor) -> Tensor
 
 @torch.no_grad()
 def decode_chunks(
-    vae: AutoencoderKLTemporalDecoder, latents: Tensor, *, chunk: int, keep: range | None = None
+    vae: AutoencoderKLTemporalDecoder, latents: Tensor, *, chunk: int, overlap: int = 0, keep: range | None = None
 ) -> Iterator[tuple[int, Tensor]]:
     """Decode a clip chunk by chunk, each as soon as it is asked for.
 
@@ -39,8 +40,7 @@ def decode_chunks(
 
     Args:
         latents: (frames, 4, height, width), unscaled VAE space, on any device.
-        chunk: frames in a chunk, 8 as released; the last may be shorter.
-        keep: frames wanted, None for all.
+        chunk, overlap, keep: see `in_chunks`.
 
     Yields:
         the index of the first frame, and raw frames (n, 3, 8 * height, 8 * width) float32, about -1..1, not clamped.
@@ -48,20 +48,55 @@ def decode_chunks(
     Raises:
         PortraitError: frames that are not finite.
     """
-    keep = range(len(latents)) if keep is None else keep
     weight = vae.decoder.conv_in.weight
-    for start in range(0, len(latents), chunk):
-        part = latents[start : start + chunk]
-        first, last = max(start, keep.start), min(start + len(part), keep.stop)
-        if first >= last:
-            continue
-        frames = vae.decode(part.to(weight.device, weight.dtype), num_frames=len(part)).sample
+
+    def decode(part: Tensor) -> Tensor:
+        return vae.decode(part.to(weight.device, weight.dtype), num_frames=len(part)).sample.float()
+
+    for start, frames in in_chunks(decode, latents, chunk=chunk, overlap=overlap, keep=keep):
         if not torch.isfinite(frames).all():
             raise PortraitError(
-                f"The VAE decoded frames {start} to {start + len(part) - 1} to NaN or infinity in {weight.dtype}. "
+                f"The VAE decoded frames {start} to {start + len(frames) - 1} to NaN or infinity in {weight.dtype}. "
                 "Run in float32 or bfloat16: some cards overflow in float16."
             )
-        yield first, frames[first - start : last - start].float()
+        yield start, frames
+
+
+def in_chunks(
+    decode: Callable[[Tensor], Tensor], latents: Tensor, *, chunk: int, overlap: int = 0, keep: range | None = None
+) -> Iterator[tuple[int, Tensor]]:
+    """Decode (frames, ...) chunk by chunk; a chunk that ``keep`` does not touch is left out.
+
+    Args:
+        decode: latents of a chunk -> as many frames.
+        chunk: frames in a chunk, 8 as released; the last may be shorter.
+        overlap: frames that a chunk shares with the next, 0 as released; there the one fades into the other.
+        keep: frames wanted, None for all.
+
+    Yields:
+        the index of the first frame, and frames, each once.
+
+    Raises:
+        OptionError: the overlap is not below the chunk.
+    """
+    check_range("decode_overlap", overlap, 0, chunk - 1)
+    keep = range(len(latents)) if keep is None else keep
+    shared: Tensor | None = None  # what the chunk before says of this one's first frames
+    for start in range(0, max(len(latents) - overlap, 1), chunk - overlap):
+        stop = min(start + chunk, len(latents))
+        if max(start, keep.start) >= min(stop, keep.stop):
+            shared = None
+            continue
+        frames = decode(latents[start:stop])
+        if shared is not None:
+            rise = torch.arange(1, overlap + 1, device=frames.device) / (overlap + 1)
+            rise = rise.reshape(-1, *[1] * (frames.ndim - 1)).to(frames.dtype)
+            frames = torch.cat([shared.lerp(frames[:overlap], rise), frames[overlap:]])
+        end = stop if stop == len(latents) else stop - overlap
+        shared = frames[end - start :] if overlap else None
+        first, last = max(start, keep.start), min(end, keep.stop)
+        if first < last:
+            yield first, frames[first - start : last - start]
 
 
 def to_uint8(frames: Tensor) -> Tensor:
@@ -95,13 +130,14 @@ def through_unit_range(encode: Callable[[Tensor], Tensor]) -> Callable[[Tensor],
     return lambda image: encode((image * 0.5 + 0.5).permute(0, 2, 3, 1))
 
 
-def decode_latent(latent: dict[str, Any], decode: Callable[[Tensor], Tensor], *, chunk: int) -> Stage[Tensor]:
+def decode_latent(latent: dict[str, Any], decode: Callable[[Tensor], Tensor], *, chunk: int, overlap: int = 0) -> Stage[Tensor]:
     """ComfyUI's `LATENT` to its `IMAGE`, chunk by chunk.
 
     Chunks are counted from the first warm-up frame where the latent carries them (`WARM_UP`), as the released code counts.
 
     Args:
         decode: (n, 4, height, width), unscaled, as one clip -> (n, 8 * height, 8 * width, 3) in 0..1.
+        chunk, overlap: see `in_chunks`.
 
     Returns:
         (frames, height, width, 3) float32 in 0..1.
@@ -112,10 +148,7 @@ def decode_latent(latent: dict[str, Any], decode: Callable[[Tensor], Tensor], *,
         before, after = samples[:0], samples[:0]
     whole, first = torch.cat([before.to(samples), samples, after.to(samples)]), len(before)
     parts = []
-    for start in range(0, len(whole), chunk):
-        low, high = max(start, first), min(start + chunk, first + len(samples))
-        if low < high:
-            frames = decode(whole[start : start + chunk])
-            parts.append(frames[low - start : high - start].float())
-            yield Progress("decode", high - first, len(samples))
+    for start, frames in in_chunks(decode, whole, chunk=chunk, overlap=overlap, keep=range(first, first + len(samples))):
+        parts.append(frames.float())
+        yield Progress("decode", start + len(frames) - first, len(samples))
     return torch.cat(parts)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hp_core.config import PortraitConfig
-from hp_core.errors import PortraitError
-from hp_core.vae import decode_chunks, encode_reference, to_uint8
+from hp_core.errors import OptionError, PortraitError
+from hp_core.vae import decode_chunks, encode_reference, in_chunks, to_uint8
 from hp_core.weights.load import build_module
 
 CHANNELS = PortraitConfig.demo().vae["latent_channels"]
@@ -53,6 +57,40 @@ def test_cutting_the_warm_up_changes_no_frame_and_skips_whole_chunks(vae):
     assert [start for start, _ in kept] == [5, 8]
     torch.testing.assert_close(torch.cat([frames for _, frames in kept]), everything[5:9])
     assert decoded == [4, 4]
+
+
+@given(st.integers(1, 40), st.integers(1, 9), st.data())
+def test_overlapping_chunks_give_every_frame_once_and_fade(frames, chunk, data):
+    overlap = data.draw(st.integers(0, chunk - 1))
+    first, last = sorted(data.draw(st.tuples(st.integers(0, frames), st.integers(0, frames))))
+    calls = []
+
+    def decode(part):  # frames of one number: which chunk they came from
+        calls.append(part[:, 0].tolist())
+        return torch.full((len(part), 1), float(len(calls)))
+
+    latents = torch.arange(frames)[:, None]
+    parts = list(in_chunks(decode, latents, chunk=chunk, overlap=overlap, keep=range(first, last)))
+    assert [index for start, part in parts for index in range(start, start + len(part))] == list(range(first, last))
+    assert all(len(call) <= chunk for call in calls)
+    assert all(second[:overlap] == one[len(one) - overlap :] for one, second in pairwise(calls))
+    numbers = torch.cat([part for _, part in parts]).flatten() if parts else torch.empty(0)
+    assert (numbers.diff() >= 0).all()  # from one chunk to the next, never back
+    assert (numbers.diff() <= 1 / (overlap + 1) + 1e-6).all()  # in steps as small as the overlap allows
+
+
+def test_an_overlap_changes_only_what_is_shared(vae):
+    latents = torch.randn(7, CHANNELS, 4, 4)
+    plain = [vae.decode(latents[a:b], num_frames=b - a).sample for a, b in ((0, 4), (3, 7))]
+    frames = torch.cat([part for _, part in decode_chunks(vae, latents, chunk=4, overlap=1)])
+    torch.testing.assert_close(frames[:3], plain[0][:3])
+    torch.testing.assert_close(frames[3], (plain[0][3] + plain[1][0]) / 2)
+    torch.testing.assert_close(frames[4:], plain[1][1:])
+
+
+def test_an_overlap_of_the_whole_chunk_is_refused(vae):
+    with pytest.raises(OptionError, match="decode_overlap is 4; it must be between 0 and 3"):
+        next(decode_chunks(vae, torch.randn(7, CHANNELS, 4, 4), chunk=4, overlap=4))
 
 
 def test_frames_stream_out_as_they_are_done(vae):

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from hp_core.commands.options import Analyzer, Dtype, Json, Preset
-from hp_core.terminal import figures
+from hp_core.terminal import figures as print_figures
 
 bench_app = typer.Typer(help="Print the figures behind the claims: counted or measured now, on this machine.", no_args_is_help=True)
+
+
+def figures(title: str, columns: list[str], rows: list[list[str]], facts: dict[str, Any], as_json: bool) -> None:
+    """As `hp_core.terminal.figures`, the JSON with what they were measured on."""
+    from hp_core.bench.machine import machine
+
+    print_figures(title, columns, rows, facts | {"machine": machine()}, as_json)
 
 
 @bench_app.command("flops")
@@ -94,6 +101,39 @@ def bench_clip(
         for run in runs
     ]
     figures(f"Clips on {pipeline.device}", ["frames", "frames/s", "peak MiB", *stages], rows, {"runs": runs}, as_json)
+
+
+@bench_app.command("quality")
+def bench_quality(
+    weights: Annotated[Path, typer.Option(help="Folder that holds hyportrait/ of drawn people, or demo.")] = Path("demo"),
+    pairs: Annotated[int, typer.Option(help="Held-out pairs, 1 or more.")] = 8,
+    frames: Annotated[int, typer.Option(help="Frames of each, 3 or more.")] = 24,
+    variant: Annotated[list[str] | None, typer.Option(help="Only this one beside exact. Repeatable. Default: all.")] = None,
+    device: Annotated[str | None, typer.Option(help="torch device. Default: the accelerator torch reports, else cpu.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What fewer steps, less guidance and the presets cost on drawn people, whose truth is known, and what they save."""
+    from hp_core.bench.quality import FOLLOWED, sampling_quality
+    from hp_core.terminal import Bars
+    from hp_core.weights.catalog import weights_folder
+
+    with Bars(quiet=as_json) as bars:
+        run = sampling_quality(weights_folder(weights), pairs=pairs, frames=frames, names=variant or (), device=device)
+        facts = bars.run(run)
+    rows = [
+        [
+            row["name"],
+            f"{row['seconds_a_frame']:.3f}",
+            f"{facts[0]['seconds_a_frame'] / row['seconds_a_frame']:.1f}",
+            f"{row['evaluated']:.0f}",
+            "-" if row["psnr_to_exact"] is None else f"{row['psnr_to_exact']:.1f}",
+            f"{row['psnr']:.2f}",
+            *("-" if row[name] is None else f"{row[name]:.2f}" for name in ("landmarks", *FOLLOWED)),
+        ]
+        for row in facts
+    ]
+    columns = ["sampling", "s/frame", "times", "UNet frames", "dB to exact", "dB to truth", "landmarks %", *FOLLOWED]
+    figures(f"{pairs} held-out pairs, {frames} frames each", columns, rows, {"pairs": pairs, "frames": frames, "rows": facts}, as_json)
 
 
 @bench_app.command("io")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -19,6 +21,9 @@ from hp_core.sampling.windows import plan_windows, step_shift
 from hp_core.unet.attention import ProjectedTokens
 from hp_core.unet.model import PortraitUNet
 from hp_core.values import PoseMaps
+
+_Branch: TypeAlias = tuple[Tensor, ProjectedTokens | None, Tensor | None]
+"""Reference latent, appearance and motion that a branch of guidance sees."""
 
 
 @dataclass(frozen=True)
@@ -86,16 +91,17 @@ def denoise(
     projected = unet.project_appearance(appearance.to(device, dtype))
     time_ids = torch.tensor([[config.fps, config.motion_bucket_id, config.noise_aug]], device=device)
     weights = step_weights(config, schedule)
-    windows_per_step = len(plan_windows(frames, size=config.window, overlap=config.overlap))
+    plan = partial(plan_windows, frames, size=config.window, overlap=config.overlap, rule=config.windows)
+    together = config.branches == "together"
     solver = make_solver(config.sampler)
-    evaluations = windows_per_step * sum(w != 0 for step in done_steps for w in weights[step])
+    evaluations = len(plan()) * sum(1 if together else sum(w != 0 for w in weights[step]) for step in done_steps)
     done = 0
 
     for step in done_steps:
         sigma = sigmas[step]
         shift = step_shift(step, shift=config.shift, size=config.window)
         summed, visits = torch.zeros_like(latents), latents.new_zeros(frames)
-        for window in plan_windows(frames, size=config.window, overlap=config.overlap, shift=shift):
+        for window in plan(shift=shift):
             index = torch.tensor(window, device=device)
             x = latents[index]  # (window, 4, height, width)
             v = torch.zeros_like(x)
@@ -109,6 +115,7 @@ def denoise(
                 motion=motion[window].to(device, dtype),
                 pose=pose_features(guider, pose, window, device),
                 time_ids=time_ids,
+                together=together,
             ):
                 v += term
                 done += 1
@@ -145,6 +152,7 @@ def branch_velocities(
     motion: Tensor,
     pose: Tensor,
     time_ids: Tensor,
+    together: bool = False,
 ) -> Iterator[Tensor]:
     """The weighted v of each branch in turn, float32; their sum is the guided prediction. A branch of weight zero is not evaluated.
 
@@ -154,18 +162,49 @@ def branch_velocities(
         condition: (1, 4, height, width), the unscaled reference latent; the branch without appearance sees zeros.
         motion: (window, tokens, channels).
         pose: (1, window, channels, height, width), given to every branch.
+        together: evaluate the branches in one batch, whose tokens of zero are then attended to; yields their weighted sum.
     """
-    branches: tuple[tuple[Tensor, ProjectedTokens | None, Tensor | None], ...] = (
+    branches: tuple[_Branch, ...] = (
         (torch.zeros_like(condition), None, None),
         (condition, appearance, None),
         (condition, appearance, motion[None]),
     )
-    for weight, (latent, appearance_tokens, motion_tokens) in zip(weights, branches, strict=True):
-        if weight == 0:
-            continue
+    chosen = [(weight, branch) for weight, branch in zip(weights, branches, strict=True) if weight != 0]
+    if together and len(chosen) > 1:
+        yield _batched(unet, scaled, timestep, chosen, appearance, motion[None], pose=pose, time_ids=time_ids)
+        return
+    for weight, (latent, appearance_tokens, motion_tokens) in chosen:
         sample = torch.cat([scaled, latent.expand(len(scaled), -1, -1, -1)], dim=1)[None]
         v = unet(sample, timestep, appearance=appearance_tokens, motion=motion_tokens, added_time_ids=time_ids, pose=pose)[0]
         yield weight * v.float()
+
+
+def _batched(
+    unet: PortraitUNet,
+    scaled: Tensor,
+    timestep: Tensor,
+    chosen: list[tuple[float, _Branch]],
+    appearance: ProjectedTokens,
+    motion: Tensor,
+    *,
+    pose: Tensor,
+    time_ids: Tensor,
+) -> Tensor:
+    """The weighted sum of the branches ``chosen``, from one evaluation; (window, 4, height, width) float32."""
+    count = len(chosen)
+    latents = torch.stack([latent.expand(len(scaled), -1, -1, -1) for _, (latent, _, _) in chosen])
+    shown = scaled.new_tensor([float(tokens is not None) for _, (_, tokens, _) in chosen])[:, None, None]  # (branches, 1, 1)
+    moved = scaled.new_tensor([float(tokens is not None) for _, (_, _, tokens) in chosen])[:, None, None, None]
+    projected = ProjectedTokens([(key * shown, value * shown) for key, value in appearance.layers])
+    v = unet(
+        torch.cat([scaled.expand(count, *scaled.shape), latents], dim=2),
+        timestep,
+        appearance=projected,
+        motion=motion * moved,
+        added_time_ids=time_ids.expand(count, -1),
+        pose=pose.expand(count, -1, -1, -1, -1),
+    )
+    return torch.stack([weight * part.float() for (weight, _), part in zip(chosen, v, strict=True)]).sum(0)
 
 
 def pose_features(guider: PoseGuider, pose: PoseMaps, window: list[int], device: torch.device | str) -> Tensor:

@@ -35,6 +35,25 @@ def test_windows_cover_every_frame(frames, size, data):
     assert all((b - a) % frames == 1 % frames for window in windows for a, b in pairwise(window))
 
 
+@given(st.integers(1, 200), st.integers(1, 40), st.data())
+def test_windows_on_a_line_cover_the_clip_with_as_few_as_can_be(frames, size, data):
+    overlap, shift = data.draw(st.integers(0, size - 1)), data.draw(st.integers(0, 100))
+    windows = plan_windows(frames, size=size, overlap=overlap, shift=shift, rule="line")
+    assert {i for window in windows for i in window} == set(range(frames))
+    assert all(len(window) == min(size, frames) for window in windows)
+    assert all(b - a == 1 for window in windows for a, b in pairwise(window))
+    assert all(one[-1] - other[0] + 1 >= overlap for one, other in pairwise(windows))
+    most = size + (len(windows) - 2) * (size - overlap)  # that one window fewer could cover
+    assert len(windows) == 1 or most < frames
+
+
+def test_windows_on_a_line_by_hand():
+    assert plan_windows(25, size=25, overlap=3, rule="line") == [list(range(25))]
+    assert plan_windows(3, size=5, overlap=2, shift=4, rule="line") == [[0, 1, 2]]
+    starts = [[window[0] for window in plan_windows(60, size=25, overlap=3, shift=shift, rule="line")] for shift in (0, 3, 9, 12)]
+    assert starts == [[0, 22, 35], [0, 19, 35], [0, 13, 35], [0, 20, 35]]  # there is room for ten frames
+
+
 def test_windows_by_hand():
     assert plan_windows(7, size=4, overlap=1) == [[0, 1, 2, 3], [3, 4, 5, 6], [6, 0, 1, 2]]
     assert plan_windows(7, size=4, overlap=1, shift=2)[0] == [5, 6, 0, 1]
@@ -236,3 +255,21 @@ def test_a_late_beginning_stays_near_the_portrait(nets):
 def test_steps_and_intervals_that_are_none_are_refused(changes):
     with pytest.raises(OptionError):
         SamplingConfig(**changes)
+
+
+def test_one_window_on_a_line_is_the_unet_on_the_whole_clip(nets):
+    line = SamplingConfig(steps=1, window=9, overlap=1, windows="line")
+    states = run(nets, frames=7, sampling=line)
+    assert states[-1].evaluations == sum(w != 0 for w in branch_weights(2.0, 2.0))
+    same = run(nets, frames=7, sampling=replace(line, window=7, overlap=0, windows="ring", shift=0))
+    torch.testing.assert_close(states[-1].latents, same[-1].latents, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("scales", [(2.0, 2.0), (2.0, 1.5), (1.0, 1.0)])
+def test_branches_together_are_the_branches_one_by_one(nets, scales):
+    one = SamplingConfig(steps=2, window=4, overlap=1, shift=1, appearance_guidance=(scales[0],) * 2, motion_guidance=(scales[1],) * 2)
+    alone, both = (run(nets, sampling=replace(one, branches=rule)) for rule in ("one by one", "together"))
+    spread = float(alone[-1].latents.std())
+    torch.testing.assert_close(both[-1].latents, alone[-1].latents, rtol=0, atol=1e-3 * spread)  # at sigma 100, of float32
+    assert both[-1].evaluations == alone[-1].evaluations / sum(w != 0 for w in branch_weights(*scales))
+    assert both[-1].evaluation == both[-1].evaluations
