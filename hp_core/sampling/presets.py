@@ -11,7 +11,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "balanced": {"sampler": "unipc", "steps": 12},
     # A third of the steps, windows that cover the clip once, four warm-up frames of fifteen.
     "fast": {"sampler": "unipc", "steps": 8, "windows": "line", "pad_frames": 4},
-    # No guidance, which leaves one branch of two, no warm-up, and the deep half of the UNet every other step.
+    # No guidance, which leaves one branch of two, and no warm-up.
     "draft": {
         "sampler": "unipc",
         "steps": 6,
