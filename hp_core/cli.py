@@ -24,6 +24,7 @@ from hp_core.commands.options import (
     Intensity,
     Json,
     Keypoints,
+    Memory,
     Noise,
     OnMissing,
     Paste,
@@ -33,6 +34,7 @@ from hp_core.commands.options import (
     Sampler,
     SpeedPreset,
     Translation,
+    UnetStorage,
     View,
     Windows,
 )
@@ -72,7 +74,8 @@ def main() -> None:
         if type(error).__name__ not in ("MemoryError", "OutOfMemoryError"):  # torch's own is a RuntimeError
             raise
         _fail(
-            f"Out of memory: {str(error).splitlines()[0] if str(error) else 'host'}. Lower --window or --decode-chunk, or use --dtype fp16."
+            f"Out of memory: {str(error).splitlines()[0] if str(error) else 'host'}. "
+            "Use --memory frugal or --dtype fp16, or lower --window or --decode-chunk."
         )
 
 
@@ -211,6 +214,8 @@ def animate(
     ] = "error",
     device: Annotated[str | None, typer.Option(help="torch device. Default: the accelerator torch reports, else cpu.")] = None,
     dtype: Annotated[Dtype | None, typer.Option(help="Default: fp32 on a CPU, fp16 elsewhere.")] = None,
+    unet_storage: UnetStorage = "compute",
+    memory: Memory = "resident",
     sound: Annotated[bool, typer.Option(help="Pass the driving video's sound through.")] = True,
     provenance: Annotated[bool, typer.Option(help="Write into the file that it is synthetic, by what, from which weights.")] = True,
     crf: Annotated[int, typer.Option(help="H.264 quality, 1 (best) to 51.")] = 18,
@@ -288,7 +293,9 @@ def animate(
     model = analyzer_model or (beside[analyzer].find(folder) if analyzer in beside else None)
     detector = create_analyzer(analyzer, model=model, threshold=detection_threshold)
     with Bars(quiet=as_json) as bars:
-        pipeline = bars.run(PortraitPipeline.load(folder, analyzer=detector, device=device, dtype=DTYPES[dtype] if dtype else None))
+        kind = DTYPES[dtype] if dtype else None
+        loading = PortraitPipeline.load(folder, analyzer=detector, device=device, dtype=kind, unet_storage=unet_storage, memory=memory)
+        pipeline = bars.run(loading)
         bars.run(pipeline.animate(portrait, driving, output, sampling=sampling, options=options))
     detector.close()
     info = probe(output)

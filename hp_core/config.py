@@ -27,6 +27,10 @@ ABLATIONS = ("memory_bank", "iame", "id_features", "im_adapter")
 MOTION_TRANSLATIONS = ("as it is", "released", "predicted")
 KERNELS = ("auto", "flash", "efficient", "math")
 """Of torch's scaled dot product attention; `auto` is the fastest that fits."""
+UNET_STORAGES = ("compute", "fp8")
+"""How the UNet's weights are kept: in the dtype of the computation, or in eight bits (`hp_core.weights.fp8`)."""
+MEMORY_MODES = ("resident", "frugal", "streamed")
+"""Where networks are while their stage does not run, from the most memory on the device to the least (`hp_core.memory`)."""
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

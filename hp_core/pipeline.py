@@ -22,10 +22,11 @@ from torch import Tensor
 from hp_core.animate import animate
 from hp_core.appearance.encode import encode_appearance
 from hp_core.config import AlignConfig, PortraitConfig, SamplingConfig, check_choice, frames_from
-from hp_core.errors import FaceError, OptionError, about
+from hp_core.errors import FaceError, OptionError, PortraitError, about
 from hp_core.face.analyzer import FaceAnalyzer, create_analyzer
 from hp_core.face.choose import Which
 from hp_core.face.track import STIFFNESS, track_faces
+from hp_core.memory import HOME, Placement, check_memory
 from hp_core.motion.encode import encode_clip, estimate_intensity
 from hp_core.pose.align import align_pose
 from hp_core.progress import Progress, Stage
@@ -35,7 +36,8 @@ from hp_core.sampling.presets import PRESETS
 from hp_core.vae import decode_chunks, encode_reference, to_uint8
 from hp_core.values import Appearance, FaceTrack, Intensity, MotionTokens, PoseKeypoints, PoseMaps
 from hp_core.weights.catalog import CATALOG
-from hp_core.weights.load import PortraitModels, file_fingerprint, load_models
+from hp_core.weights.fp8 import check_fp8
+from hp_core.weights.load import PortraitModels, file_fingerprint, first_line, load_models
 
 
 def default_device() -> torch.device:
@@ -73,26 +75,56 @@ class PortraitPipeline:
     Args:
         models: of `load_models`.
         analyzer: any `FaceAnalyzer`.
-        device: where the networks are.
+        device: where the networks run.
         dwpose: files of `DwposeEstimator`, loaded when a pose mode needs them; None where they are not at hand.
+        memory: where they are while they do not run, one of `MEMORY_MODES`; the picture is the same in all of them.
+
+    Raises:
+        OptionError: ``memory`` is unknown or cannot be had here.
     """
 
     def __init__(
-        self, models: PortraitModels, analyzer: FaceAnalyzer, *, device: torch.device | str, dwpose: tuple[Path, Path] | None = None
+        self,
+        models: PortraitModels,
+        analyzer: FaceAnalyzer,
+        *,
+        device: torch.device | str,
+        dwpose: tuple[Path, Path] | None = None,
+        memory: str = "resident",
     ):
         self.models, self.analyzer, self.device, self.dwpose = models, analyzer, torch.device(device), dwpose
+        self.placement = Placement(models, device=device, mode=memory)
 
     @staticmethod
     def load(
-        folder: Path, *, analyzer: FaceAnalyzer | None = None, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+        folder: Path,
+        *,
+        analyzer: FaceAnalyzer | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        unet_storage: str = "compute",
+        memory: str = "resident",
     ) -> Stage[PortraitPipeline]:
-        """Load the weights in ``folder``; device and dtype default to what the machine has."""
+        """Load the weights in ``folder``; device and dtype default to what the machine has.
+
+        Args:
+            unet_storage: of `UNET_STORAGES`; see `load_models`.
+            memory: of `MEMORY_MODES`; see `hp_core.memory`.
+
+        Raises:
+            WeightsError: see `load_models`.
+            OptionError: a choice is unknown, or the device cannot do it.
+        """
         target = choose_device(device)
+        check_memory(memory)
+        if unet_storage == "fp8":
+            check_fp8(target)
         detector = analyzer or create_analyzer(model=CATALOG["face_landmarker"].find(folder))
-        models = yield from load_models(folder, device=target, dtype=dtype or default_dtype(target))
+        place = target if memory == "resident" else HOME
+        models = yield from load_models(folder, device=place, dtype=dtype or default_dtype(target), unet_storage=unet_storage)
         detector_file, estimator_file = (CATALOG[name].find(folder) for name in ("dwpose_detector", "dwpose"))
         dwpose = None if detector_file is None or estimator_file is None else (detector_file, estimator_file)
-        return PortraitPipeline(models, detector, device=target, dwpose=dwpose)
+        return PortraitPipeline(models, detector, device=target, dwpose=dwpose, memory=memory)
 
     @property
     def config(self) -> PortraitConfig:
@@ -125,8 +157,11 @@ class PortraitPipeline:
         """Motion Encode."""
         models = self.models
         networks = (models.expression, models.headpose, models.motion_proj)
-        stage = encode_clip(*networks, track, intensity, self.config.motion, device=self.device, encoder=models.motion_fingerprint)
-        return (yield from stage)
+
+        def encode(device: torch.device) -> Stage[MotionTokens]:
+            return encode_clip(*networks, track, intensity, self.config.motion, device=device, encoder=models.motion_fingerprint)
+
+        return (yield from self.placement.run(("expression", "headpose", "motion_proj"), encode))
 
     def motion_of(
         self,
@@ -158,14 +193,13 @@ class PortraitPipeline:
     def appearance(self, portrait: FaceTrack) -> Appearance:
         """Appearance Encode."""
         models = self.models
-        return encode_appearance(
-            models.dino,
-            models.image_proj,
-            models.identity,
-            lambda image: encode_reference(models.vae, image),
-            portrait,
-            device=self.device,
-        )
+
+        def latent(image: Tensor) -> Tensor:
+            with self.placement.on_device("vae"):
+                return encode_reference(models.vae, image)
+
+        with self.placement.on_device("dino", "image_proj") as device:
+            return encode_appearance(models.dino, models.image_proj, models.identity, latent, portrait, device=device)
 
     def pose(
         self,
@@ -184,20 +218,41 @@ class PortraitPipeline:
     ) -> Stage[Tensor]:
         """SVD Portrait Sampler: latents of the padded clip, (frames + 2 * pad_frames, 4, height / 8, width / 8), unscaled.
 
-        A pose of None is black, as released.
+        A pose of None is black, as released. Where memory runs out, it begins again in a cheaper mode of `MEMORY_MODES`, which is said.
+
+        Raises:
+            PortraitError: memory runs out in the cheapest mode too, or see `ClipSampler` and `denoise`.
         """
         run = ClipSampler(self.models, appearance, motion, pose, config=sampling or self.config.sampling, seed=seed)
-        for state in run.states(self.device):
-            latents = state.latents
-            yield Progress("sample", state.evaluation, state.evaluations)
-        return run.unscaled(latents)
+
+        def states(device: torch.device) -> Stage[Tensor]:
+            for state in run.states(device):
+                latents = state.latents
+                yield Progress("sample", state.evaluation, state.evaluations)
+            return run.unscaled(latents)
+
+        return (yield from self.placement.run(("unet", "pose_guider"), states))
 
     def decode(self, latents: Tensor, *, sampling: SamplingConfig | None = None) -> Iterator[np.ndarray]:
-        """Frames (S, S, 3) uint8 of padded latents, warm-up cut off, each chunk as soon as it is asked for."""
+        """Frames (S, S, 3) uint8 of padded latents, warm-up cut off, each chunk as soon as it is asked for.
+
+        Raises:
+            PortraitError: memory runs out, or see `decode_chunks`.
+        """
         config = sampling or self.config.sampling
         keep = range(config.pad_frames, len(latents) - config.pad_frames)
-        for _, frames in decode_chunks(self.models.vae, latents, chunk=config.decode_chunk, overlap=config.decode_overlap, keep=keep):
-            yield from to_uint8(frames).numpy()
+        try:
+            with self.placement.on_device("vae"):
+                chunks = {"chunk": config.decode_chunk, "overlap": config.decode_overlap}
+                for _, frames in decode_chunks(self.models.vae, latents, **chunks, keep=keep):
+                    yield from to_uint8(frames).numpy()
+        except torch.OutOfMemoryError as error:  # a shorter chunk is another picture, so it is not for us to choose
+            crowded = self.placement.mode == "resident"
+            remedy = "Use memory = frugal, which takes the other networks off it, or lower" if crowded else "Lower"
+            raise PortraitError(
+                f"The memory of '{self.device}' ran out while decoding {config.decode_chunk} frames at once "
+                f"({first_line(error)}). {remedy} decode_chunk, which changes the picture at the chunks' borders."
+            ) from error
 
     def animate(
         self,

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hp_core.face.likeness import Likeness
     from hp_core.weights.load import PortraitModels
 
-PRECISIONS = ("auto", "fp16", "bf16", "fp32")
+PRECISIONS = ("auto", "fp16", "bf16", "fp32", "fp8")
 MEMORY_MODES = ("auto", "whole", "frugal")
 MAX_FACES = 32  # in one picture
 log = logging.getLogger("HunyuanPortrait")
@@ -73,22 +73,32 @@ class Loaded:
         self.vae = wrap_vae(models.vae)
 
 
-_LOADED: WeakValueDictionary[tuple[str, torch.dtype], Loaded] = WeakValueDictionary()  # so that only new files are read
+_LOADED: WeakValueDictionary[tuple[str, torch.dtype, str], Loaded] = WeakValueDictionary()  # so that only new files are read
 
 
-def load(folder: Path, dtype: torch.dtype, *, identity: Path | None) -> Loaded:
+def load(folder: Path, precision: str, *, identity: Path | None) -> Loaded:
     """The set in ``folder``; one that somebody still holds is not read again.
 
     Args:
+        precision: of `PRECISIONS`; `fp8` computes as `auto` does.
         identity: ArcFace's file, wherever it lies.
+
+    Raises:
+        PortraitError: the card has no eight-bit numbers, or see `load_models`.
     """
     from hp_core.weights.catalog import CATALOG
     from hp_core.weights.load import fingerprint, load_models
 
-    key = (f"{folder} {fingerprint(folder, tuple(CATALOG))} {identity}", dtype)
+    dtype, storage = dtype_for(precision), "compute"
+    if precision == "fp8":
+        from hp_core.weights.fp8 import check_fp8
+
+        storage = "fp8"
+        check_fp8(mm.get_torch_device())
+    key = (f"{folder} {fingerprint(folder, tuple(CATALOG))} {identity}", dtype, storage)
     loaded = _LOADED.get(key)
     if loaded is None:
-        loaded = Loaded(watched(load_models(folder, device="cpu", dtype=dtype, identity=identity)))
+        loaded = Loaded(watched(load_models(folder, device="cpu", dtype=dtype, identity=identity, unet_storage=storage)))
         _LOADED[key] = loaded
     return loaded
 
@@ -269,7 +279,7 @@ def decoder(vae: Any, chunk: int) -> Callable[[torch.Tensor], torch.Tensor]:
 
 
 def dtype_for(precision: str) -> torch.dtype:
-    """The dtype a choice of `PRECISIONS` means on this machine; `auto` asks ComfyUI, which knows the card."""
+    """The dtype to compute in that a choice of `PRECISIONS` means on this machine; `auto` and `fp8` ask ComfyUI, which knows the card."""
     named = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
     if precision in named:
         return named[precision]
@@ -349,12 +359,21 @@ def _quiet() -> Iterator[None]:
 
 
 def _make_castable(module: nn.Module) -> None:
-    """Turn plain layers into ComfyUI's, whose weights may lie elsewhere; same state, same numbers."""
+    """Turn plain layers into ComfyUI's, whose weights may lie elsewhere; same state, same numbers.
+
+    Layers in eight bits bring their weights over themselves, so ComfyUI is only told that they may be left behind.
+    """
+    from hp_core.weights.fp8 import Fp8Layer
+
     for layer in module.modules():
         name = _CASTABLE.get(type(layer))
         if name is not None:
             layer.__class__ = getattr(comfy.ops.manual_cast, name)
-            layer.weight_function, layer.bias_function = [], []
+        if isinstance(layer, Fp8Layer):
+            layer.comfy_cast_weights = True
+        elif name is None:
+            continue
+        layer.weight_function, layer.bias_function = [], []
 
 
 def _bring_the_rest(patcher: Any, device: torch.device, *_: Any) -> None:

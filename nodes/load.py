@@ -35,6 +35,7 @@ class Load(io.ComfyNode):
                     options=list(host.PRECISIONS),
                     default="auto",
                     tooltip="Of UNet and appearance network. auto: fp16 or bf16 where the card is fast at it, else fp32. Released: fp16. "
+                    "fp8: computed as auto, the UNet's weights kept in half of fp16's memory; a slightly other picture. "
                     "The motion encoders always run in fp32.",
                 ),
                 io.Combo.Input(
@@ -71,7 +72,7 @@ class Load(io.ComfyNode):
     def execute(cls, weights: str, precision: str, analyzer: str, memory: str, attention: str = "auto") -> io.NodeOutput:
         """Read the files, hand the networks to ComfyUI."""
         folder = folders.weight_set(weights)
-        loaded = host.load(folder, host.dtype_for(precision), identity=folders.find_file("arcface", folder))
+        loaded = host.load(folder, precision, identity=folders.find_file("arcface", folder))
         file = {"mediapipe": "face_landmarker", "yolo": "yoloface"}.get(analyzer)
         finder = host.Analyzer(analyzer, folders.find_file(file, folder) if file else None, loaded.models.config.face)
         return io.NodeOutput(host.PortraitModel(loaded, memory, attention), loaded.vae, finder)

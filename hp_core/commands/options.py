@@ -27,4 +27,15 @@ SpeedPreset = Literal["exact", "balanced", "fast", "draft"]
 Windows = Literal["ring", "line"]
 Branches = Literal["one by one", "together"]
 Noise = Literal["independent", "shared"]
+UnetStorage = Annotated[
+    Literal["compute", "fp8"],
+    typer.Option(help="How the UNet's weights are kept. compute: as computed in. fp8: in half of fp16's memory, a slightly other picture."),
+]
+Memory = Annotated[
+    Literal["resident", "frugal", "streamed"],
+    typer.Option(
+        help="resident: all networks stay on the device. frugal: each is there while its stage runs. streamed: frugal, and the UNet comes "
+        "block by block. The picture is the same."
+    ),
+]
 TrainStage = Literal["vae", "identity", "motion", "animation"]

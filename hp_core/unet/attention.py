@@ -13,6 +13,7 @@ import torch
 from diffusers.models.attention_processor import Attention
 from einops import rearrange
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 
 from hp_core.config import KERNELS, check_choice
@@ -101,5 +102,13 @@ def attention_kernel(name: str) -> Iterator[None]:
 
 @torch.no_grad()
 def project_tokens(cross_attentions: Sequence[Attention], tokens: Tensor) -> ProjectedTokens:
-    """Keys and values of tokens (batch, tokens, channels) for each of ``cross_attentions``."""
-    return ProjectedTokens([(attn.to_k(tokens), attn.to_v(tokens)) for attn in cross_attentions])
+    """Keys and values of tokens (batch, tokens, channels) for each of ``cross_attentions``, wherever their weights lie."""
+    return ProjectedTokens([(_beside(attn.to_k, tokens), _beside(attn.to_v, tokens)) for attn in cross_attentions])
+
+
+def _beside(layer: nn.Module, x: Tensor) -> Tensor:
+    """``layer`` of ``x``; weights that lie on another device are brought over for it, as outside a forward pass nobody else does."""
+    weights = dict(layer.named_parameters())
+    if all(weight.device == x.device for weight in weights.values()):
+        return layer(x)
+    return functional_call(layer, {name: weight.to(x.device) for name, weight in weights.items()}, (x,))

@@ -73,6 +73,10 @@ class PortraitTransformer(TransformerSpatioTemporalModel):
 class PortraitUNet(UNetSpatioTemporalConditionModel):
     """The denoising UNet. Built from SVD's config (`PortraitUNet.from_config`), it has exactly the 1492 published names."""
 
+    # Read by diffusers' group offloading: descend into these, so that a group is one residual or attention block. Releases before
+    # 0.36 do not know it and take a whole resolution for a group: more memory, the same result.
+    _group_offload_block_modules = ("down_blocks", "mid_block", "up_blocks", *"0123456789")
+
     @wraps(UNetSpatioTemporalConditionModel.__init__)  # type: ignore[misc]  # from_config reads the names off the signature
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)

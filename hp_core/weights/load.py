@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from hp_core.config import PortraitConfig
+from hp_core.config import UNET_STORAGES, PortraitConfig, check_choice
 from hp_core.config_files import read_config
 from hp_core.errors import OptionError, WeightsError
 from hp_core.progress import Notice, Progress, Stage
@@ -204,17 +204,31 @@ def load_module(name: str, folder: Path, config: PortraitConfig) -> nn.Module:
     return module.requires_grad_(False).eval()
 
 
-def load_models(folder: Path, *, device: torch.device | str, dtype: torch.dtype, identity: Path | None = None) -> Stage[PortraitModels]:
+def load_models(
+    folder: Path,
+    *,
+    device: torch.device | str,
+    dtype: torch.dtype,
+    identity: Path | None = None,
+    unet_storage: str = "compute",
+) -> Stage[PortraitModels]:
     """Load everything in ``folder``, one module at a time; the motion networks stay in float32.
 
     Args:
+        dtype: what the other networks compute in.
         identity: ArcFace's file; None looks in ``folder``.
+        unet_storage: of `UNET_STORAGES`; `fp8` keeps most of the UNet's weights in eight bits, which changes the picture a little
+            (`hp_core.weights.fp8.check_fp8` tells whether the device it will run on can do so).
 
     Raises:
         WeightsError: see `load_module`.
-        OptionError: a configuration file in the folder is wrong.
+        OptionError: a configuration file in the folder is wrong, or an unknown ``unet_storage``.
     """
     from hp_core.unet.temporal import is_still, set_spatial_only
+
+    check_choice("unet_storage", unet_storage, UNET_STORAGES)
+    if unet_storage == "fp8":
+        from hp_core.weights.fp8 import store_in_fp8
 
     config = read_config(folder)
     if not config.trained:
@@ -222,11 +236,13 @@ def load_models(folder: Path, *, device: torch.device | str, dtype: torch.dtype,
     modules: dict[str, Any] = {}
     for done, name in enumerate(MODULES, 1):
         precision = torch.float32 if name in FLOAT32_MODULES else dtype
-        modules[name] = nn.Module.to(load_module(name, folder, config), device, precision)  # past diffusers' own `to`, which warns
+        module = load_module(name, folder, config)
+        if name in ("unet", "vae") and is_still(module):  # of a set trained on single frames: the same result in half the time
+            set_spatial_only(module, True)
+        if name == "unet" and unet_storage == "fp8":
+            store_in_fp8(module)  # from the numbers of the file
+        modules[name] = nn.Module.to(module, device, precision)  # past diffusers' own `to`, which warns
         yield Progress("load", done, len(MODULES))
-    for name in ("unet", "vae"):
-        if is_still(modules[name]):  # of a set trained on single frames: the same result in half the time
-            set_spatial_only(modules[name], True)
     arcface, encoder = identity or CATALOG["arcface"].find(folder), None
     if arcface is None:
         yield Notice(

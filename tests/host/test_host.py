@@ -201,6 +201,22 @@ def test_the_vae_is_diffusers_own(server: Server) -> None:
     assert all(error < 1e-4 for error in errors.values()), errors
 
 
+def test_a_unet_in_eight_bits_may_be_left_behind_in_part(server: Server) -> None:
+    """What ComfyUI leaves off the card is brought over layer by layer, and the result is that of the UNet alone."""
+    code = (PACK / "tests" / "host" / "fp8_in_host.py").read_text(encoding="utf-8")
+    run = subprocess.run(
+        [interpreter(server.checkout), "-c", code, str(server.checkout), str(PACK)], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    found = json.loads(run.stdout.strip().splitlines()[-1])
+    assert found["layers left behind"] > 20
+    assert found["layers brought"] > 20
+    assert found["plain parameters left behind"] == 0
+    assert found["device of the result"] == "meta"
+    assert found["dtypes"] == ["torch.float16", "torch.float32", "torch.float8_e4m3fn"]
+    assert found["difference"] == 0
+
+
 def test_starting_imports_nothing_heavy(server: Server) -> None:
     code = (
         "import asyncio, importlib.util, sys; checkout, pack = sys.argv[1:3]; sys.argv = sys.argv[:1]; sys.path.insert(0, checkout); "
