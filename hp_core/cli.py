@@ -104,7 +104,9 @@ def animate(
         typer.Option(help="Speed against likeness to the released way: see docs/speed.md. Options named besides count more."),
     ] = "exact",
     steps: Annotated[int | None, typer.Option(help="Denoising steps, 1..1000. Released: 25.")] = None,
-    sampler: Annotated[Sampler | None, typer.Option(help="Released: euler. Paper: ddim. The others need fewer steps.")] = None,
+    sampler: Annotated[
+        Sampler | None, typer.Option(help="Released: euler. Paper: ddim. dpmpp_2m and unipc need fewer steps; lcm is for an LCM-LoRA.")
+    ] = None,
     noise: Annotated[Noise | None, typer.Option(help="Starting noise of the frames; shared flickers less. Released: independent.")] = None,
     appearance_guidance: Annotated[
         str | None, typer.Option(help="Scale, 0..100, or FIRST:LAST for a ramp over the steps. Released: 2.")

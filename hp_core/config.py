@@ -11,7 +11,7 @@ from typing import Any
 from hp_core.config_svd import svd_scheduler, svd_unet, svd_vae
 from hp_core.errors import OptionError
 
-SAMPLERS = ("euler", "ddim", "dpmpp_2m", "unipc")
+SAMPLERS = ("euler", "ddim", "dpmpp_2m", "unipc", "lcm")
 NOISE_RULES = ("independent", "shared")
 WINDOW_RULES = ("ring", "line")
 BRANCH_RULES = ("one by one", "together")
@@ -211,7 +211,8 @@ class SamplingConfig:
 
     steps: int = 25
     noise: str = "independent"  # "independent" released | "shared": every frame starts from the same noise, which flickers less
-    sampler: str = "euler"  # "euler" (Karras sigmas) released | "ddim" paper | "dpmpp_2m", "unipc": better at few steps
+    # "euler" (Karras sigmas) released | "ddim" paper | "dpmpp_2m", "unipc": better at few steps | "lcm": for distilled weights
+    sampler: str = "euler"
     appearance_guidance: tuple[float, float] = (2.0, 2.0)  # from the first step to the last
     motion_guidance: tuple[float, float] = (2.0, 2.0)
     guidance_interval: tuple[float, float] = (0.0, 1000.0)  # sigmas inside which guidance counts; outside it one branch is left

@@ -12,7 +12,7 @@ from hp_core.config import SamplingConfig
 from hp_core.errors import OptionError
 from hp_core.motion.encode import pad_tokens
 from hp_core.pose.align import black_pose
-from hp_core.sampling.denoise import DenoiseState, denoise, start_noise
+from hp_core.sampling.denoise import DenoiseState, denoise, noises
 from hp_core.sampling.schedule import make_schedule
 from hp_core.vae import WARM_UP
 from hp_core.values import Appearance, MotionTokens, PoseMaps
@@ -76,10 +76,12 @@ class ClipSampler:
         """The denoising loop; see `denoise`."""
         config, reference = self.config, self.appearance.reference_latent
         channels, height, width = reference.shape[1:]
+        noise = noises(len(self.tokens), (channels, height, width), self.seed, config.noise)
         return denoise(
             self.models.unet,
             self.models.pose_guider,
-            noise=start_noise(len(self.tokens), (channels, height, width), self.seed, config.noise),
+            noise=next(noise),
+            fresh_noise=noise,
             reference_latent=reference,
             appearance=self.appearance.tokens,
             motion=self.tokens,

@@ -50,7 +50,8 @@ class PortraitSampler(io.ComfyNode):
                     "sampler",
                     options=list(SAMPLERS),
                     default="euler",
-                    tooltip="euler: Karras sigmas, as released. ddim: the paper's. dpmpp_2m, unipc: of second order, for fewer steps.",
+                    tooltip="euler: Karras sigmas, as released. ddim: the paper's. dpmpp_2m, unipc: of second order, for fewer steps. "
+                    "lcm: for weights with an LCM-LoRA, 2 to 8 steps.",
                 ),
             ],
             outputs=[io.Latent.Output(display_name="latent", tooltip="One for each frame, unscaled, as every VAE Decode takes it.")],

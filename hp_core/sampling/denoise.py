@@ -61,6 +61,7 @@ def denoise(
     schedule: Schedule,
     scaling_factor: float,
     device: torch.device | str,
+    fresh_noise: Iterator[Tensor] | None = None,
 ) -> Iterator[DenoiseState]:
     """Denoise a whole clip, window by window; the last state holds the result.
 
@@ -74,9 +75,10 @@ def denoise(
         pose: one map a frame; ``len(pose)`` must equal frames.
         schedule: its steps; ``config.steps`` is not read.
         scaling_factor: the VAE's, 0.18215 for SVD.
+        fresh_noise: like ``noise``, one for each step of a sampler that adds some (`lcm`).
 
     Raises:
-        OptionError: frame counts disagree.
+        OptionError: frame counts disagree, or the sampler lacks its noise.
         PortraitError: the UNet returned values that are not finite.
     """
     frames = len(noise)
@@ -93,7 +95,7 @@ def denoise(
     weights = step_weights(config, schedule)
     plan = partial(plan_windows, frames, size=config.window, overlap=config.overlap, rule=config.windows)
     together = config.branches == "together"
-    solver = make_solver(config.sampler)
+    solver = make_solver(config.sampler, fresh_noise)
     evaluations = len(plan()) * sum(1 if together else sum(w != 0 for w in weights[step]) for step in done_steps)
     done = 0
 
@@ -214,13 +216,21 @@ def pose_features(guider: PoseGuider, pose: PoseMaps, window: list[int], device:
     return guider(maps.to(device, weight.dtype))[rows.to(device)][None]
 
 
-def start_noise(frames: int, latent_shape: tuple[int, int, int], seed: int, rule: str = "independent") -> Tensor:
-    """(frames, *latent_shape) float32 of unit variance, `independent` in every frame or one `shared` by all.
+def noises(frames: int, latent_shape: tuple[int, int, int], seed: int, rule: str = "independent") -> Iterator[Tensor]:
+    """One noise after another without end: (frames, *latent_shape) float32 of unit variance, `independent` in every frame or one
+    `shared` by all.
 
-    From its own generator on the CPU, so every device starts alike.
+    From their own generator on the CPU, so they are the same on every device.
     """
-    drawn = torch.randn((1 if rule == "shared" else frames, *latent_shape), generator=torch.Generator().manual_seed(seed))
-    return drawn.expand(frames, -1, -1, -1).contiguous()
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        drawn = torch.randn((1 if rule == "shared" else frames, *latent_shape), generator=generator)
+        yield drawn.expand(frames, -1, -1, -1).contiguous()
+
+
+def start_noise(frames: int, latent_shape: tuple[int, int, int], seed: int, rule: str = "independent") -> Tensor:
+    """The first of `noises`."""
+    return next(noises(frames, latent_shape, seed, rule))
 
 
 def _check_finite(latents: Tensor, step: int, dtype: torch.dtype) -> None:

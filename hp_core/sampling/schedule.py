@@ -2,7 +2,7 @@
 
 A deterministic DDIM step on x_t = x / sqrt(sigma^2 + 1) is the same Euler step in sigma, so these two samplers differ in
 their sigmas alone: `ddim` takes those of the training timesteps, `euler` and the solvers of higher order SVD's Karras sigmas from
-700 to 0.002.
+700 to 0.002. `lcm` takes these levels too, but for the last: there a consistency model changes nothing, and the evaluation would be lost.
 """
 
 from __future__ import annotations
@@ -47,8 +47,9 @@ def make_schedule(config: Mapping[str, Any], steps: int, sampler: str = "euler")
         from diffusers import EulerDiscreteScheduler
 
         euler = EulerDiscreteScheduler.from_config(config)
-        euler.set_timesteps(steps)
-        return Schedule(euler.sigmas.float(), euler.timesteps.float())
+        euler.set_timesteps(steps + (sampler == "lcm"))
+        sigmas, timesteps = euler.sigmas.float(), euler.timesteps.float()
+        return Schedule(torch.cat([sigmas[:steps], sigmas[-1:]]), timesteps[:steps])
     from diffusers import DDIMScheduler
 
     names = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "prediction_type")

@@ -6,11 +6,13 @@ All of them see the clip after its windows have been averaged, so a clip of many
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from hp_core.errors import OptionError
 from hp_core.sampling.schedule import euler_step
 
 
@@ -98,8 +100,37 @@ class UniPc:
         return (self._history[-2] - self._history[-1]) / ratio
 
 
-def make_solver(sampler: str) -> Solver:
-    """The solver of ``sampler``, of `SAMPLERS`."""
+class Consistency:
+    """Multistep consistency sampling (Song et al. 2023, Algorithm 1): every step takes the clean clip, and puts fresh noise on it.
+
+    Args:
+        fresh_noise: (frames, channels, height, width) of unit variance at each turn.
+    """
+
+    def __init__(self, fresh_noise: Iterator[Tensor]) -> None:
+        self._fresh_noise = fresh_noise
+
+    def step(self, x: Tensor, clean: Tensor, sigmas: Tensor, index: int) -> Tensor:
+        """See `Solver`."""
+        following = sigmas[index + 1]
+        if following == 0:
+            return clean
+        return clean + following * next(self._fresh_noise).to(clean)
+
+
+def make_solver(sampler: str, fresh_noise: Iterator[Tensor] | None = None) -> Solver:
+    """The solver of ``sampler``, of `SAMPLERS`.
+
+    Args:
+        fresh_noise: for `lcm`, see `Consistency`.
+
+    Raises:
+        OptionError: the sampler is `lcm`, and no fresh noise is given.
+    """
+    if sampler == "lcm":
+        if fresh_noise is None:
+            raise OptionError("sampler is lcm, which adds fresh noise at every step, and none is given. Pass fresh_noise.")
+        return Consistency(fresh_noise)
     kinds: dict[str, type[Solver]] = {"euler": EulerSolver, "ddim": EulerSolver, "dpmpp_2m": DpmPlusPlus2M, "unipc": UniPc}
     return kinds[sampler]()
 

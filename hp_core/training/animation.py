@@ -17,7 +17,7 @@ from hp_core.motion.encode import motion_tokens
 from hp_core.motion.intensity import EXPRESSION_RANGE, HEAD_RANGE, chunk_intensity, quantise
 from hp_core.pose.align import black_pose
 from hp_core.pose.draw import LIMBS, NECK_TO_NOSE, draw_skeleton
-from hp_core.sampling.denoise import denoise, start_noise
+from hp_core.sampling.denoise import denoise, noises
 from hp_core.sampling.schedule import make_schedule
 from hp_core.training.augment import to_batch
 from hp_core.training.regions import region_weight
@@ -228,10 +228,12 @@ class AnimationTask:
         sampling, scaling = self.portrait.sampling, self.portrait.vae["scaling_factor"]
         reference = item["latents"][:1].float()
         latents = reference
+        noise = noises(len(motion), tuple(reference.shape[1:]), 0, sampling.noise)  # type: ignore[arg-type]
         for state in denoise(
             self.loss.unet,  # type: ignore[arg-type]
             self.loss.pose_guider,  # type: ignore[arg-type]
-            noise=start_noise(len(motion), tuple(reference.shape[1:]), 0, sampling.noise),  # type: ignore[arg-type]
+            noise=next(noise),
+            fresh_noise=noise,
             reference_latent=reference,
             appearance=tokens,
             motion=motion,
