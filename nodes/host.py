@@ -13,7 +13,6 @@ from weakref import WeakValueDictionary
 import comfy.model_management as mm
 import comfy.model_patcher
 import comfy.ops
-import comfy.patcher_extension
 import comfy.sd
 import comfy.utils
 import torch
@@ -47,6 +46,26 @@ class _Holder(nn.Module):
         self.inner = inner
 
 
+class _Patcher(comfy.model_patcher.ModelPatcher):  # type: ignore[misc]
+    """A model patcher that keeps lone parameters where the layers run.
+
+    ComfyUI moves layers, and brings the weights of those it knows over for the moment they are needed. Of a parameter in no such
+    layer, such as the factor by which a temporal layer is mixed in, it does not know: a partial load leaves it behind, and a partial
+    unload, which newer hosts do right before a run, takes it away.
+    """
+
+    def load(self, device_to: Any = None, *args: Any, **kwargs: Any) -> None:
+        """As ComfyUI does, then the rest."""
+        super().load(device_to, *args, **kwargs)
+        _bring_the_rest(self.model, device_to)
+
+    def partially_unload(self, *args: Any, **kwargs: Any) -> Any:
+        """As ComfyUI does; the rest comes back."""
+        freed = super().partially_unload(*args, **kwargs)
+        _bring_the_rest(self.model, self.load_device)
+        return freed
+
+
 class Network:
     """One network in ComfyUI's care.
 
@@ -58,8 +77,7 @@ class Network:
         if partial:
             _make_castable(module)
         self.partial = partial
-        self.patcher = comfy.model_patcher.ModelPatcher(_Holder(module), mm.get_torch_device(), mm.unet_offload_device())
-        self.patcher.add_callback(comfy.patcher_extension.CallbacksMP.ON_LOAD, _bring_the_rest)
+        self.patcher = _Patcher(_Holder(module), mm.get_torch_device(), mm.unet_offload_device())
 
 
 class Loaded:
@@ -172,8 +190,7 @@ def wrap_vae(vae: Any) -> comfy.sd.VAE:
     wrapped.device, wrapped.output_device = mm.vae_device(), mm.intermediate_device()
     wrapped.vae_dtype = mm.vae_dtype(wrapped.device, [torch.bfloat16, torch.float32])
     wrapped.first_stage_model.to(wrapped.vae_dtype)
-    wrapped.patcher = comfy.model_patcher.ModelPatcher(wrapped.first_stage_model, wrapped.device, mm.vae_offload_device())
-    wrapped.patcher.add_callback(comfy.patcher_extension.CallbacksMP.ON_LOAD, _bring_the_rest)
+    wrapped.patcher = _Patcher(wrapped.first_stage_model, wrapped.device, mm.vae_offload_device())
     return wrapped
 
 
@@ -376,9 +393,9 @@ def _make_castable(module: nn.Module) -> None:
         layer.weight_function, layer.bias_function = [], []
 
 
-def _bring_the_rest(patcher: Any, device: torch.device, *_: Any) -> None:
-    """Parameters and buffers outside castable layers, which a partial load leaves behind."""
-    for module in patcher.model.modules():
+def _bring_the_rest(network: nn.Module, device: torch.device) -> None:
+    """Parameters and buffers outside castable layers to ``device``."""
+    for module in network.modules():
         if hasattr(module, "comfy_cast_weights"):
             continue
         for store in (module._parameters, module._buffers):

@@ -1,31 +1,16 @@
-"""Run by ComfyUI's own Python: prints what a partial load does with a UNet whose weights are kept in eight bits, as JSON.
+"""Run by ComfyUI's own Python: prints what a partial load does with a UNet whose weights are kept in eight bits.
 
-`meta` stands for a card that has room for half of it. Arguments: the checkout of ComfyUI, the folder of the pack.
+`meta` stands for a card that has room for half of it.
 """
 
-import json
-import sys
+from inside import found, part
 
-checkout, pack = sys.argv[1:3]
-sys.path.insert(0, checkout)
-sys.argv = sys.argv[:1]
+# ruff: isort: split
+import torch
 
-from comfy.cli_args import args  # noqa: E402
-
-args.cpu = True
-
-import importlib.util  # noqa: E402
-
-import torch  # noqa: E402
-
-spec = importlib.util.spec_from_file_location("pack", f"{pack}/__init__.py", submodule_search_locations=[pack])
-module = importlib.util.module_from_spec(spec)
-sys.modules["pack"] = module
-spec.loader.exec_module(module)
-host = importlib.import_module("pack.nodes.host")
-config = importlib.import_module("hp_core.config").PortraitConfig.demo()
-build_module = importlib.import_module("hp_core.weights.load").build_module
-fp8 = importlib.import_module("hp_core.weights.fp8")
+host, fp8 = part("nodes.host"), part("hp_core.weights.fp8")
+build_module = part("hp_core.weights.load").build_module
+config = part("hp_core.config").PortraitConfig.demo()
 
 
 def build():
@@ -61,17 +46,17 @@ def partially(unet, device):
 
 with torch.no_grad():
     split = partially(build(), "meta")
-    layers = [part for part in split.modules() if isinstance(part, fp8.Fp8Layer)]
-    castable = {id(parameter) for part in split.modules() if hasattr(part, "comfy_cast_weights") for parameter in part.parameters()}
+    layers = [layer for layer in split.modules() if isinstance(layer, fp8.Fp8Layer)]
+    castable = {id(parameter) for layer in split.modules() if hasattr(layer, "comfy_cast_weights") for parameter in layer.parameters()}
     # Computed in float32: half precision on a CPU is slow, and some of its kernels add up in another order each time.
-    found = {
-        "layers left behind": sum(part.weight.device.type == "cpu" for part in layers),
-        "layers brought": sum(part.weight.device.type == "meta" for part in layers),
+    seen = {
+        "layers left behind": sum(layer.weight.device.type == "cpu" for layer in layers),
+        "layers brought": sum(layer.weight.device.type == "meta" for layer in layers),
         "plain parameters left behind": sum(p.device.type == "cpu" and id(p) not in castable for p in split.parameters()),
         "device of the result": answer(split, "meta", torch.float16).device.type,
         "dtypes": sorted({str(parameter.dtype) for parameter in split.parameters()}),
     }
     whole = torch.nn.Module.to(build(), torch.float32)
-    found["difference"] = float((answer(partially(torch.nn.Module.to(build(), torch.float32), "cpu"), "cpu", torch.float32)
+    seen["difference"] = float((answer(partially(torch.nn.Module.to(build(), torch.float32), "cpu"), "cpu", torch.float32)
                                  - answer(whole, "cpu", torch.float32)).abs().max())  # fmt: skip
-sys.stdout.write(json.dumps(found) + "\n")
+found(seen)

@@ -189,32 +189,56 @@ def test_a_motion_of_other_encoders_is_refused(server: Server, template: Templat
     assert mistake(server, prompt).startswith("The motion was made by the encoders")
 
 
+def in_host(server: Server, script: str) -> Any:
+    """What a script of this folder prints when ComfyUI's own Python runs it."""
+    command = [interpreter(server.checkout), str(PACK / "tests" / "host" / script), str(server.checkout), str(PACK)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr[-2000:]
+    return json.loads(run.stdout.strip().splitlines()[-1])
+
+
 def test_the_vae_is_diffusers_own(server: Server) -> None:
     """Of SVD's full size, with random weights: what ComfyUI's VAE decodes and encodes against diffusers."""
-    code = (PACK / "tests" / "host" / "vae_in_host.py").read_text(encoding="utf-8")
-    run = subprocess.run(
-        [interpreter(server.checkout), "-c", code, str(server.checkout), str(PACK)], capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 0, run.stderr[-2000:]
-    errors = json.loads(run.stdout.strip().splitlines()[-1])
+    errors = in_host(server, "vae_in_host.py")
     assert set(errors) == {"decoded", "encoded", "original layout"}
     assert all(error < 1e-4 for error in errors.values()), errors
 
 
 def test_a_unet_in_eight_bits_may_be_left_behind_in_part(server: Server) -> None:
     """What ComfyUI leaves off the card is brought over layer by layer, and the result is that of the UNet alone."""
-    code = (PACK / "tests" / "host" / "fp8_in_host.py").read_text(encoding="utf-8")
-    run = subprocess.run(
-        [interpreter(server.checkout), "-c", code, str(server.checkout), str(PACK)], capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 0, run.stderr[-2000:]
-    found = json.loads(run.stdout.strip().splitlines()[-1])
+    found = in_host(server, "fp8_in_host.py")
     assert found["layers left behind"] > 20
     assert found["layers brought"] > 20
     assert found["plain parameters left behind"] == 0
     assert found["device of the result"] == "meta"
     assert found["dtypes"] == ["torch.float16", "torch.float32", "torch.float8_e4m3fn"]
     assert found["difference"] == 0
+
+
+def test_a_unet_of_which_part_stays_behind_is_the_whole_one(server: Server) -> None:
+    """On a device of its own, as on a card: what lies elsewhere is brought over for its moment, and the result is the same bit for bit."""
+    ways = in_host(server, "partial_load_in_host.py")
+    assert ways.pop("left on the device") == 0
+    assert ways["whole"]["difference from the plain network"] < 1e-5
+    assert ways["whole"]["behind"] == ways["whole"]["brought over"] == 0
+    assert ways["nothing"]["behind"] == ways["nothing"]["layers"]
+    for name, seen in ways.items():
+        assert seen.get("difference") == 0, f"{name}: {seen}"
+        assert seen["brought over"] == seen["behind"], f"{name}: {seen}"
+        assert name == "whole" or seen["behind"] > 0, f"{name}: {seen}"
+    counts = [ways[name]["behind"] for name in ("half", "a tenth", "nothing")]
+    assert counts == sorted(set(counts))
+    assert ways["a quarter loaded again"]["behind"] < ways["half unloaded"]["behind"]
+
+
+def test_the_blocks_run_on_any_device_however_little_room_it_has(server: Server) -> None:
+    ways = in_host(server, "blocks_on_device_in_host.py")
+    assert ways.pop("left on the device") == 0
+    assert ways.pop("spread") > 0.05
+    assert {name: seen["difference"] for name, seen in ways.items()} == dict.fromkeys(ways, 0.0)
+    shares = {name: seen["share"] for name, seen in ways.items()}
+    assert shares.pop("tight the second time") > 0  # newer hosts take a part away, older ones leave the UNet where it is
+    assert shares == {"roomy": 1, "frugal": 0, "whole": 1, "no room": 0}
 
 
 def test_starting_imports_nothing_heavy(server: Server) -> None:

@@ -1,32 +1,16 @@
-"""Run by ComfyUI's own Python: prints the largest differences of its VAEs from diffusers', as JSON.
+"""Run by ComfyUI's own Python: prints the largest differences of its VAEs from diffusers'."""
 
-Arguments: the checkout of ComfyUI, the folder of the pack.
-"""
-
-import json
 import re
-import sys
 
-checkout, pack = sys.argv[1:3]
-sys.path.insert(0, checkout)
-sys.argv = sys.argv[:1]
+from inside import found, part
 
-from comfy.cli_args import args  # noqa: E402
+# ruff: isort: split
+import comfy.sd
+import torch
+from diffusers import AutoencoderKLTemporalDecoder
 
-args.cpu = True
-
-import importlib.util  # noqa: E402
-
-import comfy.sd  # noqa: E402
-import torch  # noqa: E402
-from diffusers import AutoencoderKLTemporalDecoder  # noqa: E402
-
-spec = importlib.util.spec_from_file_location("pack", f"{pack}/__init__.py", submodule_search_locations=[pack])
-module = importlib.util.module_from_spec(spec)
-sys.modules["pack"] = module
-spec.loader.exec_module(module)
-host = importlib.import_module("pack.nodes.host")
-svd_vae = importlib.import_module("hp_core.config").svd_vae
+host = part("nodes.host")
+svd_vae = part("hp_core.config").svd_vae
 
 
 def original_layout(state):
@@ -82,4 +66,4 @@ with torch.no_grad():
         "encoded": float((ours.encode(images) - encoded).abs().max()),
         "original layout": float((host.decoder(original, 4)(latents) - decoded).abs().max()),
     }
-sys.stdout.write(json.dumps(errors) + "\n")
+found(errors)

@@ -94,7 +94,8 @@ def _host(models: Path) -> dict[str, ModuleType]:
         get_output_directory=lambda: str(models.parent / "output"),
         get_input_directory=lambda: str(models.parent / "input"),
     )
-    comfy = {f"comfy.{name}": MagicMock() for name in ("model_management", "model_patcher", "ops", "patcher_extension", "sd", "utils")}
+    comfy: dict[str, Any] = {f"comfy.{name}": MagicMock() for name in ("model_management", "ops", "sd", "utils")}
+    comfy["comfy.model_patcher"] = _module("comfy.model_patcher", ModelPatcher=type("ModelPatcher", (), {}))
     made = {"comfy_api": _module("comfy_api"), "comfy_api.latest": latest, "folder_paths": folder_paths, "comfy": MagicMock()}
     return made | comfy  # type: ignore[return-value]
 
