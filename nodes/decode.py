@@ -27,16 +27,25 @@ class PortraitDecode(io.ComfyNode):
                 io.Latent.Input("latent", tooltip="From the SVD Portrait Sampler."),
                 io.Vae.Input("vae", tooltip="From Load HunyuanPortrait."),
                 io.Int.Input("chunk", default=8, min=1, max=256, tooltip="Frames decoded together; fewer need less memory. Released: 8."),
+                advanced(
+                    io.Int.Input(
+                        "overlap",
+                        default=0,
+                        min=0,
+                        max=255,
+                        tooltip="Frames that two chunks share and fade over, below chunk; hides their borders, takes longer. Released: 0.",
+                    )
+                ),
             ],
             outputs=[io.Image.Output(display_name="images", tooltip="The frames, square, at the size of the weights (512, demo 128).")],
         )
 
     @classmethod
-    def execute(cls, latent: Any, vae: Any, chunk: int) -> io.NodeOutput:
+    def execute(cls, latent: Any, vae: Any, chunk: int, overlap: int = 0) -> io.NodeOutput:
         """Chunk by chunk."""
         from hp_core.vae import decode_latent
 
-        return io.NodeOutput(host.watched(decode_latent(latent, host.decoder(vae, chunk), chunk=chunk)))
+        return io.NodeOutput(host.watched(decode_latent(latent, host.decoder(vae, chunk), chunk=chunk, overlap=overlap)))
 
 
 class PasteBack(io.ComfyNode):

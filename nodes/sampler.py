@@ -6,7 +6,8 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from hp_core.config import NOISE_RULES, SAMPLERS
+from hp_core.config import BRANCH_RULES, NOISE_RULES, SAMPLERS, WINDOW_RULES
+from hp_core.sampling.presets import PRESETS
 
 from . import host, sockets
 from .schema import advanced, schema
@@ -53,6 +54,13 @@ class PortraitSampler(io.ComfyNode):
                     tooltip="euler: Karras sigmas, as released. ddim: the paper's. dpmpp_2m, unipc: of second order, for fewer steps. "
                     "lcm: for weights with an LCM-LoRA, 2 to 8 steps.",
                 ),
+                io.Combo.Input(
+                    "preset",
+                    options=list(PRESETS),
+                    default="exact",
+                    tooltip="exact: what the widgets say, the released way. balanced, fast, draft: fewer steps instead, fewer windows, in "
+                    "draft no guidance; faster, and less like the released result. Sampler Options count more.",
+                ),
             ],
             outputs=[io.Latent.Output(display_name="latent", tooltip="One for each frame, unscaled, as every VAE Decode takes it.")],
         )
@@ -68,6 +76,7 @@ class PortraitSampler(io.ComfyNode):
         appearance_guidance: float,
         motion_guidance: float,
         sampler: str,
+        preset: str = "exact",
         pose: Any = None,
         options: Any = None,
     ) -> io.NodeOutput:
@@ -76,13 +85,13 @@ class PortraitSampler(io.ComfyNode):
         from hp_core.unet.attention import attention_kernel
 
         models = model.models
-        config = models.config.with_sampling(
-            steps=steps,
-            appearance_guidance=(appearance_guidance,) * 2,
-            motion_guidance=(motion_guidance,) * 2,
-            sampler=sampler,
-            **(options or {}),
-        ).sampling
+        widgets = {
+            "steps": steps,
+            "appearance_guidance": (appearance_guidance,) * 2,
+            "motion_guidance": (motion_guidance,) * 2,
+            "sampler": sampler,
+        }
+        config = models.config.with_sampling(**widgets | PRESETS[preset] | (options or {})).sampling
         run = ClipSampler(models, appearance, motion, pose, config=config, seed=seed)
         needed = run.activation_bytes(models.unet.dtype)
         with attention_kernel(model.attention), model.on_device("unet", "pose_guider", activations=needed) as device:
@@ -123,6 +132,21 @@ class SamplerOptions(io.ComfyNode):
                     options=list(NOISE_RULES),
                     default="independent",
                     tooltip="independent: every frame its own, as released. shared: one for all frames, which flickers less (demo).",
+                ),
+                io.Combo.Input(
+                    "windows",
+                    options=list(WINDOW_RULES),
+                    default="ring",
+                    tooltip="ring: windows wrap around the clip, as released. line: as few as cover it, half the time for short clips.",
+                ),
+                advanced(
+                    io.Combo.Input(
+                        "branches",
+                        options=list(BRANCH_RULES),
+                        default="one by one",
+                        tooltip="Guidance's branches. one by one: least memory. together: in one batch; the picture is the same. "
+                        "Released: together.",
+                    )
                 ),
                 advanced(
                     io.Int.Input(
