@@ -43,6 +43,14 @@ def animate(
     pipeline: PortraitPipeline, portrait: Path, driving: Path, output: Path, *, sampling: SamplingConfig, options: AnimateOptions
 ) -> Stage[Path]:
     """See `PortraitPipeline.animate`."""
+    take = yield from prepare(pipeline, portrait, driving, output, sampling=sampling, options=options)
+    return (yield from take.write())
+
+
+def prepare(
+    pipeline: PortraitPipeline, portrait: Path, driving: Path, output: Path, *, sampling: SamplingConfig, options: AnimateOptions
+) -> Stage[Take]:
+    """See `PortraitPipeline.prepare`."""
     picture, drivers = check_request(portrait, driving, output, options)
     if options.view == "portrait" and max(picture.shape) > MAX_PLAYABLE_SIDE:
         yield Notice(
@@ -67,12 +75,26 @@ def animate(
     performances = [(yield from run.perform(faces[0], first, faces[1], first.fps))]
     for person, driver in zip(options.people, drivers[1:], strict=True):
         performances.append((yield from run.perform(person.face, driver, "largest", first.fps)))
-    total = max(len(performance.motion) for performance in performances)
-    with writer:
-        for done, frame in enumerate(run.pictures(performances, total), 1):
-            writer.write(frame)
-            yield Progress("decode", done, total)
-    return output
+    return Take(run, performances, writer, output)
+
+
+@dataclass(frozen=True, eq=False)
+class Take:
+    """A clip that is sampled and waits to be decoded, pasted and written."""
+
+    run: _Run
+    performances: list[_Performance]
+    writer: VideoWriter
+    output: Path
+
+    def write(self) -> Stage[Path]:
+        """Write the video; only the VAE runs for it, so another clip may be prepared meanwhile (`hp_core.evaluation.make`)."""
+        total = max(len(performance.motion) for performance in self.performances)
+        with self.writer as writer:
+            for done, frame in enumerate(self.run.pictures(self.performances, total), 1):
+                writer.write(frame)
+                yield Progress("decode", done, total)
+        return self.output
 
 
 def dwpose_for(options: AnimateOptions, files: tuple[Path, Path] | None) -> Stage[DwposeEstimator | None]:

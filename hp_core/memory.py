@@ -40,12 +40,16 @@ class Placement:
         device: where networks run.
         home: where they wait.
 
+    Attributes:
+        settle: called before the mode is changed because memory ran out; whoever uses the networks in another thread waits for it there.
+
     Raises:
         OptionError: an unknown mode, or one that cannot be had here.
     """
 
     def __init__(self, models: PortraitModels, *, device: torch.device | str, mode: str = "resident", home: torch.device = HOME) -> None:
         self.models, self.device, self.home = models, torch.device(device), home
+        self.settle: Callable[[], None] = lambda: None
         self._running: Counter[str] = Counter()
         self._hooked = False
         self.mode = ""
@@ -114,6 +118,7 @@ class Placement:
             yield Notice(
                 f"The memory of '{self.device}' ran out with memory = {self.mode}; once more with {cheaper}. The picture is the same."
             )
+            self.settle()
             self.use(cheaper)
 
     def _cheaper(self) -> str | None:

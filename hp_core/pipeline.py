@@ -13,13 +13,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hp_core.animate import animate
+from hp_core.animate import Take, animate, prepare
 from hp_core.appearance.encode import encode_appearance
 from hp_core.config import AlignConfig, PortraitConfig, SamplingConfig, check_choice, frames_from
 from hp_core.errors import FaceError, OptionError, PortraitError, about
@@ -94,6 +95,7 @@ class PortraitPipeline:
     ):
         self.models, self.analyzer, self.device, self.dwpose = models, analyzer, torch.device(device), dwpose
         self.placement = Placement(models, device=device, mode=memory)
+        self._vae = Lock()  # its encoder changes its precision for a moment, and a clip may be decoded beside another one's encoding
 
     @staticmethod
     def load(
@@ -195,7 +197,7 @@ class PortraitPipeline:
         models = self.models
 
         def latent(image: Tensor) -> Tensor:
-            with self.placement.on_device("vae"):
+            with self._vae, self.placement.on_device("vae"):
                 return encode_reference(models.vae, image)
 
         with self.placement.on_device("dino", "image_proj") as device:
@@ -243,9 +245,13 @@ class PortraitPipeline:
         keep = range(config.pad_frames, len(latents) - config.pad_frames)
         try:
             with self.placement.on_device("vae"):
-                chunks = {"chunk": config.decode_chunk, "overlap": config.decode_overlap}
-                for _, frames in decode_chunks(self.models.vae, latents, **chunks, keep=keep):
-                    yield from to_uint8(frames).numpy()
+                chunks = decode_chunks(self.models.vae, latents, chunk=config.decode_chunk, overlap=config.decode_overlap, keep=keep)
+                while True:
+                    with self._vae:
+                        part = next(chunks, None)
+                    if part is None:
+                        break
+                    yield from to_uint8(part[1]).numpy()
         except torch.OutOfMemoryError as error:  # a shorter chunk is another picture, so it is not for us to choose
             crowded = self.placement.mode == "resident"
             remedy = "Use memory = frugal, which takes the other networks off it, or lower" if crowded else "Lower"
@@ -269,6 +275,22 @@ class PortraitPipeline:
             PortraitError: see the stages; nothing is written then.
         """
         return (yield from animate(self, portrait, driving, output, sampling=sampling or self.config.sampling, options=options))
+
+    def prepare(
+        self,
+        portrait: Path,
+        driving: Path,
+        output: Path,
+        *,
+        sampling: SamplingConfig | None = None,
+        options: AnimateOptions = AnimateOptions(),
+    ) -> Stage[Take]:
+        """`animate` up to the latents; `Take.write` does the rest, in another thread too while the next clip is prepared.
+
+        Raises:
+            PortraitError: see the stages.
+        """
+        return (yield from prepare(self, portrait, driving, output, sampling=sampling or self.config.sampling, options=options))
 
 
 def sampling_for(config: PortraitConfig, preset: str = "exact", **changes: Any) -> SamplingConfig:
