@@ -18,12 +18,13 @@ from diffusers.models.attention_processor import Attention
 from torch import Tensor
 
 from hp_core.bench.memory import PeakMemory
-from hp_core.config import PortraitConfig, check_range
+from hp_core.config import UNET_STORAGES, PortraitConfig, check_choice, check_range
 from hp_core.pose.align import black_pose
 from hp_core.sampling.denoise import branch_velocities, pose_features
 from hp_core.sampling.guidance import branch_weights
 from hp_core.unet.attention import MotionAttnProcessor, TokenPair
 from hp_core.unet.model import PortraitUNet
+from hp_core.weights.fp8 import check_fp8, store_in_fp8
 from hp_core.weights.load import build_module
 
 _GROUPS = 32  # of every norm in SVD's blocks: channels come in multiples of it
@@ -66,6 +67,7 @@ def step_speed(
     runs: int = 3,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
+    unet_storage: str = "compute",
 ) -> dict[str, Any]:
     """Seconds of a step both ways, medians of ``runs`` after a warm-up, and how far their results lie apart.
 
@@ -73,16 +75,22 @@ def step_speed(
         size: side of the picture, pixels; None takes the configuration's.
         window: frames; None takes the configuration's.
         scales: appearance and motion guidance.
+        unet_storage: of `UNET_STORAGES`, for both ways.
 
     Returns:
-        ``seconds`` and ``peak_bytes`` for `ours` and `reference`, their ``ratio``, and the largest ``difference`` of the guided
-        prediction.
+        ``seconds`` and ``peak_bytes`` (weights not counted) for `ours` and `reference`, their ``ratio``, the largest ``difference`` of
+        the guided prediction, and ``unet_bytes`` of the weights.
     """
     check_range("runs", runs, 1)
+    check_choice("unet_storage", unet_storage, UNET_STORAGES)
     size = size or config.face.image_size
     frames, side = window or config.sampling.window, size // 8
     torch.manual_seed(0)
-    unet = build_module("unet", config).to(device, dtype).eval()
+    unet = build_module("unet", config).eval()
+    if unet_storage == "fp8":
+        check_fp8(device)
+        store_in_fp8(unet)
+    torch.nn.Module.to(unet, device, dtype)
     guider = build_module("pose_guider", config).to(device, dtype).eval()
     channels, width = config.vae["latent_channels"], config.motion.token_dim
 
@@ -132,6 +140,8 @@ def step_speed(
         "scales": list(scales),
         "device": str(device),
         "dtype": str(dtype).removeprefix("torch."),
+        "unet_storage": unet_storage,
+        "unet_bytes": sum(parameter.nbytes for parameter in unet.parameters()),
         "seconds": medians,
         "ratio": medians["reference"] / medians["ours"],
         "difference": float((values["ours"] - values["reference"]).abs().max()),

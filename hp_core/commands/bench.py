@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from hp_core.commands.options import Analyzer, Dtype, Json, Preset
+from hp_core.commands.options import Analyzer, Dtype, Json, Memory, Preset, UnetStorage
 from hp_core.terminal import figures as print_figures
+from hp_core.terminal import table
 
 bench_app = typer.Typer(help="Print the figures behind the claims: counted or measured now, on this machine.", no_args_is_help=True)
 
@@ -51,6 +52,7 @@ def bench_step(
     runs: Annotated[int, typer.Option(help="Timed runs each way, 1 or more; the median counts.")] = 3,
     device: Annotated[str | None, typer.Option(help="torch device. Default: the accelerator torch reports, else cpu.")] = None,
     dtype: Annotated[Dtype | None, typer.Option(help="Default: fp32 on a CPU, fp16 elsewhere.")] = None,
+    unet_storage: UnetStorage = "compute",
     as_json: Json = False,
 ) -> None:
     """Seconds and memory of a denoising step of one window, beside the reference's way of computing the same in the same process."""
@@ -62,9 +64,10 @@ def bench_step(
     target = choose_device(device)
     kind = DTYPES[dtype] if dtype else default_dtype(target)
     config = narrowed(PortraitConfig.preset(preset), narrower)
-    facts = step_speed(config, size=size, window=window, runs=runs, device=target, dtype=kind)
+    facts = step_speed(config, size=size, window=window, runs=runs, device=target, dtype=kind, unet_storage=unet_storage)
     rows = [[name, f"{facts['seconds'][name]:.3f}", f"{facts['peak_bytes'][name] / 2**20:.0f}"] for name in ("ours", "reference")]
     title = f"{facts['window']} frames at {facts['size']}x{facts['size']}, width {facts['width']}, {facts['dtype']} on {facts['device']}"
+    title += f", weights of {facts['unet_bytes'] / 2**20:.0f} MiB"
     figures(f"{title}: {facts['ratio']:.2f} times as fast", ["way", "seconds", "MiB"], rows, facts, as_json)
 
 
@@ -75,9 +78,15 @@ def bench_clip(
     steps: Annotated[int | None, typer.Option(help="Denoising steps. Default: the weights' own.")] = None,
     device: Annotated[str | None, typer.Option(help="torch device. Default: the accelerator torch reports, else cpu.")] = None,
     dtype: Annotated[Dtype | None, typer.Option(help="Default: fp32 on a CPU, fp16 elsewhere.")] = None,
+    unet_storage: UnetStorage = "compute",
+    memory: Memory = "resident",
     as_json: Json = False,
 ) -> None:
-    """Seconds of every stage from file to file, one clip after another in one process, and peak memory."""
+    """Seconds of every stage from file to file, one clip after another in one process, and peak memory.
+
+    start is the time of a clip's first denoising step and first decoded chunk over the median of the others; read it off the second
+    clip, since the first one also warms the process up. Of a frame: when the first one is there, and what one costs in these two stages.
+    """
     from hp_core.bench.clip import clip_speed
     from hp_core.pipeline import PortraitPipeline, sampling_for
     from hp_core.terminal import Bars
@@ -86,7 +95,8 @@ def bench_clip(
 
     with Bars(quiet=as_json) as bars:
         kind = DTYPES[dtype] if dtype else None
-        pipeline = bars.run(PortraitPipeline.load(weights_folder(weights), device=device, dtype=kind))
+        place = weights_folder(weights)
+        pipeline = bars.run(PortraitPipeline.load(place, device=device, dtype=kind, unet_storage=unet_storage, memory=memory))
         sampling = sampling_for(pipeline.config, steps=steps)
         runs = [bars.run(clip_speed(pipeline, count, sampling=sampling)) for count in frames or [25, 100, 400, 1600]]
     pipeline.analyzer.close()
@@ -100,7 +110,21 @@ def bench_clip(
         ]
         for run in runs
     ]
-    figures(f"Clips on {pipeline.device}", ["frames", "frames/s", "peak MiB", *stages], rows, {"runs": runs}, as_json)
+    title = f"Clips on {pipeline.device}, memory {pipeline.placement.mode}"
+    figures(title, ["frames", "frames/s", "peak MiB", *stages], rows, {"runs": runs}, as_json)
+    if not as_json:
+        table(
+            "Seconds, first and then the median of the others", ["frames", "frame", "step", "chunk", "start"], [_pace(run) for run in runs]
+        )
+
+
+def _pace(run: dict[str, Any]) -> list[str]:
+    def pair(first: float, steady: float | None) -> str:
+        return f"{first:.2f}, {'-' if steady is None else f'{steady:.3f}'}"
+
+    parts = (pair(run["first"][part], run["steady"][part]) for part in ("step", "chunk"))
+    start = "-" if run["start_ratio"] is None else f"{run['start_ratio']:.2f}"
+    return [f"{run['frames']}", pair(run["first_frame_seconds"], run["steady_frame_seconds"]), *parts, start]
 
 
 @bench_app.command("quality")
