@@ -17,6 +17,7 @@ from einops import rearrange, repeat
 from torch import Tensor
 
 from hp_core.unet.attention import MotionAttnProcessor, ProjectedTokens, TokenPair, project_tokens
+from hp_core.unet.feed_forward import save_memory
 from hp_core.unet.temporal import set_spatial_only
 
 
@@ -77,6 +78,7 @@ class PortraitUNet(UNetSpatioTemporalConditionModel):
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         set_spatial_only(self, False)
+        save_memory(self)
         self.cross_attentions: list[Attention] = []
         for name, module in self.named_modules():
             if isinstance(module, TransformerSpatioTemporalModel):
