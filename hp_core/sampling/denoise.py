@@ -12,6 +12,7 @@ from hp_core.config import SamplingConfig
 from hp_core.errors import OptionError, PortraitError
 from hp_core.pose.draw import distinct_maps
 from hp_core.pose.guider import PoseGuider
+from hp_core.sampling.deep_reuse import DeepReuse, WindowDeep
 from hp_core.sampling.guidance import branch_weights, scale_ramp
 from hp_core.sampling.schedule import Schedule, clean_prediction, scale_input
 from hp_core.sampling.solvers import make_solver
@@ -60,7 +61,8 @@ def denoise(
 ) -> Iterator[DenoiseState]:
     """Denoise a whole clip, window by window; the last state holds the result.
 
-    What grows with the clip on ``device`` are the latents alone: tokens and pose features are made for the window at hand.
+    What grows with the clip on ``device`` are the latents alone: tokens and pose features are made for the window at hand. With
+    ``config.reuse_every`` above 1 the deep features of every frame wait in main memory (`DeepReuse`).
 
     Args:
         noise: (frames, 4, height, width), unit variance.
@@ -91,10 +93,13 @@ def denoise(
     windows_per_step = len(plan_windows(frames, size=config.window, overlap=config.overlap))
     solver = make_solver(config.sampler, fresh_noise)
     evaluations = windows_per_step * sum(w != 0 for step in done_steps for w in weights[step])
+    reuse = DeepReuse(frames, every=config.reuse_every) if config.reuse_every > 1 else None
     done = 0
 
     for step in done_steps:
         sigma = sigmas[step]
+        if reuse is not None:
+            reuse.begin(step - done_steps.start)
         shift = step_shift(step, shift=config.shift, size=config.window)
         summed, visits = torch.zeros_like(latents), latents.new_zeros(frames)
         for window in plan_windows(frames, size=config.window, overlap=config.overlap, shift=shift):
@@ -111,6 +116,7 @@ def denoise(
                 motion=motion[window].to(device, dtype),
                 pose=pose_features(guider, pose, window, device),
                 time_ids=time_ids,
+                deep=None if reuse is None else reuse.window(window),
             ):
                 v += term
                 done += 1
@@ -147,6 +153,7 @@ def branch_velocities(
     motion: Tensor,
     pose: Tensor,
     time_ids: Tensor,
+    deep: WindowDeep | None = None,
 ) -> Iterator[Tensor]:
     """The weighted v of each branch in turn, float32; their sum is the guided prediction. A branch of weight zero is not evaluated.
 
@@ -156,17 +163,21 @@ def branch_velocities(
         condition: (1, 4, height, width), the unscaled reference latent; the branch without appearance sees zeros.
         motion: (window, tokens, channels).
         pose: (1, window, channels, height, width), given to every branch.
+        deep: the window's deep features, to be kept or used.
     """
     branches: tuple[tuple[Tensor, ProjectedTokens | None, Tensor | None], ...] = (
         (torch.zeros_like(condition), None, None),
         (condition, appearance, None),
         (condition, appearance, motion[None]),
     )
-    for weight, (latent, appearance_tokens, motion_tokens) in zip(weights, branches, strict=True):
+    for branch, (weight, (latent, appearance_tokens, motion_tokens)) in enumerate(zip(weights, branches, strict=True)):
         if weight == 0:
             continue
+        features = None if deep is None else deep.of(branch, scaled)
         sample = torch.cat([scaled, latent.expand(len(scaled), -1, -1, -1)], dim=1)[None]
-        v = unet(sample, timestep, appearance=appearance_tokens, motion=motion_tokens, added_time_ids=time_ids, pose=pose)[0]
+        v = unet(sample, timestep, appearance=appearance_tokens, motion=motion_tokens, added_time_ids=time_ids, pose=pose, deep=features)[0]
+        if deep is not None and features is not None:
+            deep.keep(branch, features)
         yield weight * v.float()
 
 
