@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hp_core.motion.refiner import MotionRefiner
     from hp_core.pose.guider import PoseGuider
     from hp_core.unet.model import PortraitUNet
+    from hp_core.weights.lora import Lora
 
 
 # Rotations are degrees up to 180, where float16 has steps of 0.1 and bfloat16 of one; squared ReLU overflows float16 at 256.
@@ -204,17 +205,21 @@ def load_module(name: str, folder: Path, config: PortraitConfig) -> nn.Module:
     return module.requires_grad_(False).eval()
 
 
-def load_models(folder: Path, *, device: torch.device | str, dtype: torch.dtype, identity: Path | None = None) -> Stage[PortraitModels]:
+def load_models(
+    folder: Path, *, device: torch.device | str, dtype: torch.dtype, identity: Path | None = None, loras: Sequence[Lora] = ()
+) -> Stage[PortraitModels]:
     """Load everything in ``folder``, one module at a time; the motion networks stay in float32.
 
     Args:
         identity: ArcFace's file; None looks in ``folder``.
+        loras: merged into the UNet one after another; they change the fingerprint.
 
     Raises:
-        WeightsError: see `load_module`.
+        WeightsError: see `load_module`, or a LoRA does not fit the UNet.
         OptionError: a configuration file in the folder is wrong.
     """
     from hp_core.unet.temporal import is_still, set_spatial_only
+    from hp_core.weights.lora import lora_fingerprint, merge_loras
 
     config = read_config(folder)
     if not config.trained:
@@ -222,7 +227,10 @@ def load_models(folder: Path, *, device: torch.device | str, dtype: torch.dtype,
     modules: dict[str, Any] = {}
     for done, name in enumerate(MODULES, 1):
         precision = torch.float32 if name in FLOAT32_MODULES else dtype
-        modules[name] = nn.Module.to(load_module(name, folder, config), device, precision)  # past diffusers' own `to`, which warns
+        module = load_module(name, folder, config)
+        if name == "unet":
+            merge_loras(module, loras, precision)
+        modules[name] = nn.Module.to(module, device, precision)  # past diffusers' own `to`, which warns
         yield Progress("load", done, len(MODULES))
     for name in ("unet", "vae"):
         if is_still(modules[name]):  # of a set trained on single frames: the same result in half the time
@@ -242,7 +250,7 @@ def load_models(folder: Path, *, device: torch.device | str, dtype: torch.dtype,
     return PortraitModels(
         config=config,
         identity=encoder,
-        fingerprint=fingerprint(folder),
+        fingerprint=lora_fingerprint(fingerprint(folder), loras),
         motion_fingerprint=fingerprint(folder, FLOAT32_MODULES),
         **modules,
     )
