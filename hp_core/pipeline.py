@@ -9,7 +9,7 @@ Every stage is a generator that yields `Progress` and returns its value: whoever
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -31,10 +31,12 @@ from hp_core.pose.align import align_pose
 from hp_core.progress import Progress, Stage
 from hp_core.request import AnimateOptions, Driver
 from hp_core.sampler import ClipSampler
+from hp_core.unet.compiled import compile_unet
 from hp_core.vae import decode_chunks, encode_reference, to_uint8
 from hp_core.values import Appearance, FaceTrack, Intensity, MotionTokens, PoseKeypoints, PoseMaps
 from hp_core.weights.catalog import CATALOG
 from hp_core.weights.load import PortraitModels, file_fingerprint, load_models
+from hp_core.weights.lora import Lora
 
 
 def default_device() -> torch.device:
@@ -83,12 +85,28 @@ class PortraitPipeline:
 
     @staticmethod
     def load(
-        folder: Path, *, analyzer: FaceAnalyzer | None = None, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+        folder: Path,
+        *,
+        analyzer: FaceAnalyzer | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        loras: Sequence[Lora] = (),
+        compiled: bool = False,
     ) -> Stage[PortraitPipeline]:
-        """Load the weights in ``folder``; device and dtype default to what the machine has."""
+        """Load the weights in ``folder``; device and dtype default to what the machine has.
+
+        Args:
+            loras: merged into the UNet.
+            compiled: run the UNet through `torch.compile`; the first evaluations of a process take a minute or more.
+
+        Raises:
+            PortraitError: see `load_models`, or torch cannot compile here.
+        """
         target = choose_device(device)
         detector = analyzer or create_analyzer(model=CATALOG["face_landmarker"].find(folder))
-        models = yield from load_models(folder, device=target, dtype=dtype or default_dtype(target))
+        models = yield from load_models(folder, device=target, dtype=dtype or default_dtype(target), loras=loras)
+        if compiled:
+            compile_unet(models.unet, target)
         detector_file, estimator_file = (CATALOG[name].find(folder) for name in ("dwpose_detector", "dwpose"))
         dwpose = None if detector_file is None or estimator_file is None else (detector_file, estimator_file)
         return PortraitPipeline(models, detector, device=target, dwpose=dwpose)
