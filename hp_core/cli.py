@@ -38,7 +38,7 @@ from hp_core.commands.options import (
     View,
     Windows,
 )
-from hp_core.commands.parse import face, person, ramp, switches
+from hp_core.commands.parse import face, lora, person, ramp, switches
 from hp_core.commands.study import study_app
 from hp_core.commands.training import faces, prepare, train
 from hp_core.errors import PortraitError
@@ -93,6 +93,10 @@ def animate(
         Path | None,
         typer.Option(help="Folder that holds hyportrait/. Default: pretrained_weights/ or models/HunyuanPortrait/ from here."),
     ] = None,
+    loras: Annotated[
+        list[str] | None,
+        typer.Option("--lora", help="FILE or FILE:STRENGTH, -10..10, default 1: a .safetensors LoRA of SVD's UNet. Repeatable."),
+    ] = None,
     view: Annotated[
         View, typer.Option(help="portrait: pasted back into the picture; crop: the square alone; compare: side by side.")
     ] = "portrait",
@@ -119,6 +123,10 @@ def animate(
     ] = None,
     start_step: Annotated[
         int | None, typer.Option(help="First step done, from 0; a later one begins with the portrait under that noise. Released: 0.")
+    ] = None,
+    reuse_every: Annotated[
+        int | None,
+        typer.Option(help="Compute the UNet's deep blocks every n-th step, 1..1000; approximate above 1, takes memory. Released: 1."),
     ] = None,
     window: Annotated[int | None, typer.Option(help="Frames the UNet sees together, 1 or more. Released: 25.")] = None,
     overlap: Annotated[int | None, typer.Option(help="Frames shared by neighbouring windows, 0 to below the window. Released: 3.")] = None,
@@ -218,6 +226,9 @@ def animate(
     dtype: Annotated[Dtype | None, typer.Option(help="Default: fp32 on a CPU, fp16 elsewhere.")] = None,
     unet_storage: UnetStorage = "compute",
     memory: Memory = "resident",
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Run the UNet through torch.compile: a minute or more at first, then faster.")
+    ] = False,
     sound: Annotated[bool, typer.Option(help="Pass the driving video's sound through.")] = True,
     provenance: Annotated[bool, typer.Option(help="Write into the file that it is synthetic, by what, from which weights.")] = True,
     crf: Annotated[int, typer.Option(help="H.264 quality, 1 (best) to 51.")] = 18,
@@ -268,6 +279,7 @@ def animate(
         crf=crf,
     )
     check_request(portrait, driving, output, options)  # here, before the weights take minutes to load
+    added = tuple(lora(text) for text in loras or ())
     folder = weights_folder(weights)
     sampling = sampling_for(
         read_config(folder),
@@ -279,6 +291,7 @@ def animate(
         motion_guidance=ramp("--motion-guidance", motion_guidance),
         guidance_interval=ramp("--guidance-interval", guidance_interval),
         start_step=start_step,
+        reuse_every=reuse_every,
         window=window,
         overlap=overlap,
         shift=shift,
@@ -296,7 +309,16 @@ def animate(
     detector = create_analyzer(analyzer, model=model, threshold=detection_threshold)
     with Bars(quiet=as_json) as bars:
         kind = DTYPES[dtype] if dtype else None
-        loading = PortraitPipeline.load(folder, analyzer=detector, device=device, dtype=kind, unet_storage=unet_storage, memory=memory)
+        loading = PortraitPipeline.load(
+            folder,
+            analyzer=detector,
+            device=device,
+            dtype=kind,
+            unet_storage=unet_storage,
+            memory=memory,
+            loras=added,
+            compiled=compiled,
+        )
         pipeline = bars.run(loading)
         bars.run(pipeline.animate(portrait, driving, output, sampling=sampling, options=options))
     detector.close()

@@ -218,6 +218,7 @@ class SamplingConfig:
     guidance_interval: tuple[float, float] = (0.0, 1000.0)  # sigmas inside which guidance counts; outside it one branch is left
     start_step: int = 0  # the first one done, from 0; a later one begins with the portrait under that step's noise
     end_step: int = 1000  # the first one left out; before the last, noise is left in the result
+    reuse_every: int = 1  # the UNet's deep blocks are computed every n-th step; 1 is exact, as released
     window: int = 25  # frames the UNet sees at once
     overlap: int = 3  # frames shared by neighbouring windows
     shift: int = 3  # frames all windows move back at each step
@@ -242,6 +243,7 @@ class SamplingConfig:
         check_range("start_step", self.start_step, 0, min(self.end_step, self.steps) - 1)
         if len(self.guidance_interval) != 2 or not 0 <= self.guidance_interval[0] <= self.guidance_interval[1]:
             raise OptionError(f"guidance_interval is {self.guidance_interval}; it needs two sigmas, 0 or more, the smaller one first.")
+        check_range("reuse_every", self.reuse_every, 1, 1000)
         check_range("window", self.window, 1)
         check_range("decode_chunk", self.decode_chunk, 1)
         check_range("decode_overlap", self.decode_overlap, 0, self.decode_chunk - 1)
@@ -250,6 +252,10 @@ class SamplingConfig:
         check_range("fps", self.fps, 0)
         check_range("motion_bucket_id", self.motion_bucket_id, 0)
         check_range("noise_aug", self.noise_aug, 0)
+        if self.reuse_every > 1 and self.branches == "together":
+            raise OptionError(
+                f"reuse_every is {self.reuse_every}, which keeps what each branch says by itself. Set branches to one by one."
+            )
         if not 0 <= self.overlap < self.window:
             raise OptionError(f"overlap is {self.overlap}, the window {self.window} frames; it must be 0 or more and below the window.")
         for name in ("appearance_guidance", "motion_guidance"):

@@ -22,6 +22,7 @@ from torch import nn
 from hp_core.config import MEMORY_MODES, check_choice
 from hp_core.errors import OptionError, PortraitError
 from hp_core.progress import Notice, Stage
+from hp_core.unet.compiled import is_compiled
 from hp_core.weights.catalog import MODULES
 from hp_core.weights.load import first_line
 
@@ -64,6 +65,10 @@ class Placement:
             OptionError: see `Placement`.
         """
         check_memory(mode)
+        if mode == "streamed" and is_compiled(self.models.unet):
+            raise OptionError(
+                "memory is 'streamed', which takes the UNet apart, and it is compiled as a whole. Use 'frugal', or do not compile."
+            )
         if self._hooked and mode != "streamed":
             raise OptionError(f"memory is '{mode}', and this UNet is streamed already. Load the weights again.")
         self.mode = mode
@@ -124,7 +129,8 @@ class Placement:
     def _cheaper(self) -> str | None:
         """The mode after this one, None where there is none."""
         following = MEMORY_MODES[MEMORY_MODES.index(self.mode) + 1 :]
-        return next((mode for mode in following if mode != "streamed" or _can_stream()), None)
+        streams = _can_stream() and not is_compiled(self.models.unet)
+        return next((mode for mode in following if mode != "streamed" or streams), None)
 
     def _move(self, name: str, device: torch.device) -> None:
         nn.Module.to(getattr(self.models, name), device)  # past diffusers' own `to`, which warns

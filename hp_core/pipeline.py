@@ -9,7 +9,7 @@ Every stage is a generator that yields `Progress` and returns its value: whoever
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -34,11 +34,13 @@ from hp_core.progress import Progress, Stage
 from hp_core.request import AnimateOptions, Driver
 from hp_core.sampler import ClipSampler
 from hp_core.sampling.presets import PRESETS
+from hp_core.unet.compiled import compile_unet
 from hp_core.vae import decode_chunks, encode_reference, to_uint8
 from hp_core.values import Appearance, FaceTrack, Intensity, MotionTokens, PoseKeypoints, PoseMaps
 from hp_core.weights.catalog import CATALOG
 from hp_core.weights.fp8 import check_fp8
 from hp_core.weights.load import PortraitModels, file_fingerprint, first_line, load_models
+from hp_core.weights.lora import Lora
 
 
 def default_device() -> torch.device:
@@ -106,12 +108,16 @@ class PortraitPipeline:
         dtype: torch.dtype | None = None,
         unet_storage: str = "compute",
         memory: str = "resident",
+        loras: Sequence[Lora] = (),
+        compiled: bool = False,
     ) -> Stage[PortraitPipeline]:
         """Load the weights in ``folder``; device and dtype default to what the machine has.
 
         Args:
             unet_storage: of `UNET_STORAGES`; see `load_models`.
             memory: of `MEMORY_MODES`; see `hp_core.memory`.
+            loras: merged into the UNet.
+            compiled: run the UNet through `torch.compile`; the first evaluations of a process take a minute or more.
 
         Raises:
             WeightsError: see `load_models`.
@@ -123,7 +129,10 @@ class PortraitPipeline:
             check_fp8(target)
         detector = analyzer or create_analyzer(model=CATALOG["face_landmarker"].find(folder))
         place = target if memory == "resident" else HOME
-        models = yield from load_models(folder, device=place, dtype=dtype or default_dtype(target), unet_storage=unet_storage)
+        numbers = dtype or default_dtype(target)
+        models = yield from load_models(folder, device=place, dtype=numbers, unet_storage=unet_storage, loras=loras)
+        if compiled:
+            compile_unet(models.unet, target)
         detector_file, estimator_file = (CATALOG[name].find(folder) for name in ("dwpose_detector", "dwpose"))
         dwpose = None if detector_file is None or estimator_file is None else (detector_file, estimator_file)
         return PortraitPipeline(models, detector, device=target, dwpose=dwpose, memory=memory)

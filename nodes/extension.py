@@ -8,6 +8,7 @@ from .decode import PasteBack, PortraitDecode
 from .demo import DrawnFaces
 from .face import FaceCrop, TrackPreview
 from .load import Download, Load
+from .lora import AddLora
 from .motion import IntensityEstimate, MotionEncode
 from .motion_files import MotionEdit, MotionLoad, MotionMix, MotionSave
 from .pose import DwposeKeypoints, PoseAlign
@@ -16,6 +17,7 @@ from .sampler import PortraitSampler, SamplerOptions
 NODES: list[type[io.ComfyNode]] = [
     Load,
     Download,
+    AddLora,
     FaceCrop,
     IntensityEstimate,
     MotionEncode,

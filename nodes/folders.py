@@ -88,6 +88,23 @@ def download_folder() -> Path:
     return Path(folder_paths.get_folder_paths(KEY)[0])
 
 
+def lora_files() -> list[str]:
+    """Names of the LoRAs in ComfyUI's own folder."""
+    return [name for name in folder_paths.get_filename_list("loras") if name.endswith(".safetensors")]
+
+
+def lora_file(name: str) -> Path:
+    """The LoRA called ``name``.
+
+    Raises:
+        WeightsError: there is none.
+    """
+    path = folder_paths.get_full_path("loras", name)
+    if path is None:
+        raise WeightsError(f"There is no LoRA '{name}'. Put the .safetensors file into models/loras, then press R.")
+    return Path(path)
+
+
 def motion_files() -> list[str]:
     """Names of saved motions, newest last."""
     found = {path.name: path.stat().st_mtime for base in _motion_folders() for path in base.glob("*.safetensors")}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
@@ -79,6 +80,13 @@ class Network:
         self.partial = partial
         self.patcher = _Patcher(_Holder(module), mm.get_torch_device(), mm.unet_offload_device())
 
+    def patched(self, patches: Mapping[str, Any], strength: float) -> Network:
+        """The same network with ``patches`` of its weights, by name, beside those it has; ComfyUI puts them on and takes them off."""
+        other = copy(self)
+        other.patcher = self.patcher.clone()
+        other.patcher.add_patches({f"inner.{name}": patch for name, patch in patches.items()}, strength)
+        return other
+
 
 class Loaded:
     """A set of weights in ComfyUI's care, as long as somebody holds it."""
@@ -128,16 +136,22 @@ class PortraitModel:
     Attributes:
         memory: one of `MEMORY_MODES`.
         attention: kernel of the attention, one of `hp_core.config.KERNELS`.
+        unet: in the place of the set's own, the same with patches.
     """
 
     loaded: Loaded
     memory: str
     attention: str
+    unet: Network | None = None
 
     @property
     def models(self) -> PortraitModels:
         """The networks; where they are is ComfyUI's to say."""
         return self.loaded.models
+
+    def network(self, name: str) -> Network:
+        """The network called ``name``, with its patches."""
+        return self.unet if name == "unet" and self.unet is not None else self.loaded.networks[name]
 
     @contextmanager
     def on_device(self, *names: str, activations: int = 0) -> Iterator[torch.device]:
@@ -146,7 +160,7 @@ class PortraitModel:
         Args:
             activations: bytes that will be needed beside the weights.
         """
-        networks = [self.loaded.networks[name] for name in names]
+        networks = [self.network(name) for name in names]
         whole = self.memory == "whole" or not any(network.partial for network in networks)
         mm.load_models_gpu([network.patcher for network in networks], memory_required=activations, force_full_load=whole)
         try:
@@ -155,6 +169,26 @@ class PortraitModel:
             if self.memory == "frugal":
                 mm.unload_all_models()
                 mm.soft_empty_cache()
+
+
+def with_lora(model: PortraitModel, path: Path, strength: float) -> PortraitModel:
+    """``model`` with a LoRA on its UNet as patches of ComfyUI's: nothing is loaded twice, and ``model`` stays as it is.
+
+    Raises:
+        PortraitError: the file does not fit the UNet, or the strength is out of range.
+    """
+    from comfy.weight_adapter import LoRAAdapter
+
+    from hp_core.unet.temporal import set_spatial_only
+    from hp_core.weights.lora import Lora, read_lora
+
+    lora, unet = Lora(path, strength), model.models.unet
+    factors = read_lora(lora.path, unet)
+    if lora.strength == 0:
+        return model
+    set_spatial_only(unet, False)  # a set of single frames leaves its temporal layers out, which the LoRA may now give something to say
+    patches = {name: LoRAAdapter(set(), (f.up, f.down, f.alpha, None, None, None)) for name, f in factors.items()}
+    return replace(model, unet=model.network("unet").patched(patches, lora.strength))
 
 
 @dataclass(frozen=True, eq=False)

@@ -200,6 +200,16 @@ class SamplerOptions(io.ComfyNode):
                 advanced(
                     io.Float.Input("noise_aug", default=0.0, min=0.0, max=10.0, step=0.01, tooltip="SVD's noise augmentation. Released: 0.")
                 ),
+                advanced(
+                    io.Int.Input(
+                        "reuse_every",
+                        default=1,
+                        min=1,
+                        max=1000,
+                        tooltip="The UNet's deep blocks are computed every n-th step, 1..1000: faster above 1, and approximate; their "
+                        "features wait in main memory. Released: 1, exact.",
+                    )
+                ),
             ],
             outputs=[sockets.Options.Output(display_name="options", tooltip="For the sampler.")],
         )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hp_core.errors import OptionError
+from hp_core.errors import OptionError, PortraitError
 
 if TYPE_CHECKING:
     from hp_core.request import Person
+    from hp_core.weights.lora import Lora
 
 
 def face(which: str) -> str | int | tuple[float, float]:
@@ -32,6 +33,19 @@ def person(text: str) -> Person:
     if not sign or not driving:
         raise OptionError(f"--also is '{text}'; give FACE=DRIVING, such as rightmost=other.mp4.")
     return Person(face(which), Path(driving))
+
+
+def lora(text: str) -> Lora:
+    """``FILE``, or ``FILE:STRENGTH``."""
+    from hp_core.weights.lora import Lora
+
+    name, colon, strength = text.rpartition(":")
+    try:
+        return Lora(Path(name), float(strength)) if colon else Lora(Path(text))
+    except ValueError as error:
+        if isinstance(error, PortraitError):
+            raise
+        return Lora(Path(text))  # a colon of the file's own, as in C:/
 
 
 def switches(option: str, given: list[str], known: tuple[str, ...], prefix: str = "") -> dict[str, bool]:

@@ -14,6 +14,7 @@ from hp_core.config import SamplingConfig
 from hp_core.errors import OptionError, PortraitError
 from hp_core.pose.draw import distinct_maps
 from hp_core.pose.guider import PoseGuider
+from hp_core.sampling.deep_reuse import DeepReuse, WindowDeep
 from hp_core.sampling.guidance import branch_weights, scale_ramp
 from hp_core.sampling.schedule import Schedule, clean_prediction, scale_input
 from hp_core.sampling.solvers import make_solver
@@ -65,7 +66,8 @@ def denoise(
 ) -> Iterator[DenoiseState]:
     """Denoise a whole clip, window by window; the last state holds the result.
 
-    What grows with the clip on ``device`` are the latents alone: tokens and pose features are made for the window at hand.
+    What grows with the clip on ``device`` are the latents alone: tokens and pose features are made for the window at hand. With
+    ``config.reuse_every`` above 1 the deep features of every frame wait in main memory (`DeepReuse`).
 
     Args:
         noise: (frames, 4, height, width), unit variance.
@@ -97,10 +99,13 @@ def denoise(
     together = config.branches == "together"
     solver = make_solver(config.sampler, fresh_noise)
     evaluations = len(plan()) * sum(1 if together else sum(w != 0 for w in weights[step]) for step in done_steps)
+    reuse = DeepReuse(frames, every=config.reuse_every) if config.reuse_every > 1 else None
     done = 0
 
     for step in done_steps:
         sigma = sigmas[step]
+        if reuse is not None:
+            reuse.begin(step - done_steps.start)
         shift = step_shift(step, shift=config.shift, size=config.window)
         summed, visits = torch.zeros_like(latents), latents.new_zeros(frames)
         for window in plan(shift=shift):
@@ -118,6 +123,7 @@ def denoise(
                 pose=pose_features(guider, pose, window, device),
                 time_ids=time_ids,
                 together=together,
+                deep=None if reuse is None else reuse.window(window),
             ):
                 v += term
                 done += 1
@@ -155,6 +161,7 @@ def branch_velocities(
     pose: Tensor,
     time_ids: Tensor,
     together: bool = False,
+    deep: WindowDeep | None = None,
 ) -> Iterator[Tensor]:
     """The weighted v of each branch in turn, float32; their sum is the guided prediction. A branch of weight zero is not evaluated.
 
@@ -165,6 +172,7 @@ def branch_velocities(
         motion: (window, tokens, channels).
         pose: (1, window, channels, height, width), given to every branch.
         together: evaluate the branches in one batch, whose tokens of zero are then attended to; yields their weighted sum.
+        deep: the window's deep features, to be kept or used.
     """
     branches: tuple[_Branch, ...] = (
         (torch.zeros_like(condition), None, None),
@@ -175,9 +183,14 @@ def branch_velocities(
     if together and len(chosen) > 1:
         yield _batched(unet, scaled, timestep, chosen, appearance, motion[None], pose=pose, time_ids=time_ids)
         return
-    for weight, (latent, appearance_tokens, motion_tokens) in chosen:
+    for number, (weight, (latent, appearance_tokens, motion_tokens)) in enumerate(zip(weights, branches, strict=True)):
+        if weight == 0:
+            continue
+        features = None if deep is None else deep.of(number, scaled)
         sample = torch.cat([scaled, latent.expand(len(scaled), -1, -1, -1)], dim=1)[None]
-        v = unet(sample, timestep, appearance=appearance_tokens, motion=motion_tokens, added_time_ids=time_ids, pose=pose)[0]
+        v = unet(sample, timestep, appearance=appearance_tokens, motion=motion_tokens, added_time_ids=time_ids, pose=pose, deep=features)[0]
+        if deep is not None and features is not None:
+            deep.keep(number, features)
         yield weight * v.float()
 
 

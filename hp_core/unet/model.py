@@ -17,6 +17,7 @@ from einops import rearrange, repeat
 from torch import Tensor
 
 from hp_core.unet.attention import MotionAttnProcessor, ProjectedTokens, TokenPair, project_tokens
+from hp_core.unet.feed_forward import save_memory
 from hp_core.unet.temporal import set_spatial_only
 
 
@@ -26,6 +27,18 @@ class TokenSets:
 
     spatial: TokenPair
     temporal: TokenPair
+
+
+@dataclass
+class DeepFeatures:
+    """What the blocks below the outermost pair say of one evaluation (Ma et al. 2024, DeepCache): kept by whoever passes it in.
+
+    Attributes:
+        entering: (batch * frames, channels, height, width), what enters the last up block; None is filled by the evaluation, anything
+            else is taken in the place of the deep blocks' own.
+    """
+
+    entering: Tensor | None = None
 
 
 class PortraitTransformer(TransformerSpatioTemporalModel):
@@ -81,6 +94,7 @@ class PortraitUNet(UNetSpatioTemporalConditionModel):
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         set_spatial_only(self, False)
+        save_memory(self)
         self.cross_attentions: list[Attention] = []
         for name, module in self.named_modules():
             if isinstance(module, TransformerSpatioTemporalModel):
@@ -104,6 +118,7 @@ class PortraitUNet(UNetSpatioTemporalConditionModel):
         motion: Tensor | None,
         added_time_ids: Tensor,
         pose: Tensor | None = None,
+        deep: DeepFeatures | None = None,
     ) -> Tensor:
         """One evaluation of the v-prediction.
 
@@ -115,6 +130,7 @@ class PortraitUNet(UNetSpatioTemporalConditionModel):
             motion: (batch, frames, tokens, channels), or None for tokens of zero.
             added_time_ids: (batch, 3): fps, motion bucket, noise augmentation.
             pose: (batch, frames, channels, height, width), added to the first convolution's output.
+            deep: to be filled, or to be used; None computes everything and keeps nothing.
 
         Returns:
             (batch, frames, 4, height, width).
@@ -128,22 +144,36 @@ class PortraitUNet(UNetSpatioTemporalConditionModel):
             x = x + rearrange(pose, "b f c h w -> (b f) c h w")
         video = torch.zeros(batch, frames, dtype=x.dtype, device=x.device)  # image_only_indicator: 0 marks a video
 
+        known = None if deep is None else deep.entering
         skips: tuple[Tensor, ...] = (x,)
-        for block in self.down_blocks:
+        for block in self.down_blocks if known is None else self.down_blocks[:1]:
             x, more = block(hidden_states=x, temb=emb, image_only_indicator=video, **_tokens_for(block, tokens))
             skips += more
-        x = self.mid_block(hidden_states=x, temb=emb, image_only_indicator=video, encoder_hidden_states=tokens)
-        for block in self.up_blocks:
-            used, skips = skips[-len(block.resnets) :], skips[: -len(block.resnets)]
-            size = skips[-1].shape[2:] if skips else None  # odd sizes: upsample to the next skip's size
-            x = block(
-                hidden_states=x,
-                temb=emb,
-                res_hidden_states_tuple=used,
-                upsample_size=size,
-                image_only_indicator=video,
-                **_tokens_for(block, tokens),
-            )
+        last = self.up_blocks[-1]
+        if known is None:
+            x = self.mid_block(hidden_states=x, temb=emb, image_only_indicator=video, encoder_hidden_states=tokens)
+            for block in self.up_blocks[:-1]:
+                used, skips = skips[-len(block.resnets) :], skips[: -len(block.resnets)]
+                x = block(
+                    hidden_states=x,
+                    temb=emb,
+                    res_hidden_states_tuple=used,
+                    upsample_size=skips[-1].shape[2:],  # odd sizes: upsample to the next skip's size
+                    image_only_indicator=video,
+                    **_tokens_for(block, tokens),
+                )
+            if deep is not None:
+                deep.entering = x
+        else:
+            x, skips = known, skips[: len(last.resnets)]
+        x = last(
+            hidden_states=x,
+            temb=emb,
+            res_hidden_states_tuple=skips,
+            upsample_size=None,
+            image_only_indicator=video,
+            **_tokens_for(last, tokens),
+        )
         x = self.conv_out(self.conv_act(self.conv_norm_out(x)))
         return rearrange(x, "(b f) c h w -> b f c h w", b=batch)
 

@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hp_core.motion.refiner import MotionRefiner
     from hp_core.pose.guider import PoseGuider
     from hp_core.unet.model import PortraitUNet
+    from hp_core.weights.lora import Lora
 
 
 # Rotations are degrees up to 180, where float16 has steps of 0.1 and bfloat16 of one; squared ReLU overflows float16 at 256.
@@ -211,6 +212,7 @@ def load_models(
     dtype: torch.dtype,
     identity: Path | None = None,
     unet_storage: str = "compute",
+    loras: Sequence[Lora] = (),
 ) -> Stage[PortraitModels]:
     """Load everything in ``folder``, one module at a time; the motion networks stay in float32.
 
@@ -219,12 +221,14 @@ def load_models(
         identity: ArcFace's file; None looks in ``folder``.
         unet_storage: of `UNET_STORAGES`; `fp8` keeps most of the UNet's weights in eight bits, which changes the picture a little
             (`hp_core.weights.fp8.check_fp8` tells whether the device it will run on can do so).
+        loras: merged into the UNet one after another; they change the fingerprint.
 
     Raises:
-        WeightsError: see `load_module`.
+        WeightsError: see `load_module`, or a LoRA does not fit the UNet.
         OptionError: a configuration file in the folder is wrong, or an unknown ``unet_storage``.
     """
     from hp_core.unet.temporal import is_still, set_spatial_only
+    from hp_core.weights.lora import lora_fingerprint, merge_loras
 
     check_choice("unet_storage", unet_storage, UNET_STORAGES)
     if unet_storage == "fp8":
@@ -237,10 +241,12 @@ def load_models(
     for done, name in enumerate(MODULES, 1):
         precision = torch.float32 if name in FLOAT32_MODULES else dtype
         module = load_module(name, folder, config)
+        if name == "unet":
+            merge_loras(module, loras, precision)
         if name in ("unet", "vae") and is_still(module):  # of a set trained on single frames: the same result in half the time
             set_spatial_only(module, True)
         if name == "unet" and unet_storage == "fp8":
-            store_in_fp8(module)  # from the numbers of the file
+            store_in_fp8(module)  # from the numbers of the file, where no LoRA has changed them
         modules[name] = nn.Module.to(module, device, precision)  # past diffusers' own `to`, which warns
         yield Progress("load", done, len(MODULES))
     arcface, encoder = identity or CATALOG["arcface"].find(folder), None
@@ -258,7 +264,7 @@ def load_models(
     return PortraitModels(
         config=config,
         identity=encoder,
-        fingerprint=fingerprint(folder),
+        fingerprint=lora_fingerprint(fingerprint(folder), loras),
         motion_fingerprint=fingerprint(folder, FLOAT32_MODULES),
         **modules,
     )

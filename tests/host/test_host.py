@@ -294,3 +294,49 @@ def test_the_published_checker_finds_nothing_wrong(server: Server, tmp_path: Pat
             [comfy, "--skip-prompt", *call], capture_output=True, text=True, cwd=PACK, env=os.environ | {"DO_NOT_TRACK": "1"}, check=False
         )
         assert run.returncode == 0, f"{call}: {run.stdout}{run.stderr}"
+
+
+def test_a_lora_is_put_on_and_taken_off(server: Server, template: Template) -> None:
+    """A new strength runs the sampler alone; the first one gives what it gave before, so nothing has been added up."""
+    import torch
+    from PIL import Image
+    from safetensors.torch import save_file
+
+    layer = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_v"
+    generator = torch.Generator().manual_seed(0)
+    factors = {"A": torch.randn(2, 96, generator=generator), "B": torch.randn(96, 2, generator=generator)}
+    folder = server.base / "models" / "loras"
+    folder.mkdir(exist_ok=True)
+    save_file({f"unet.{layer}.lora_{name}.weight": factor for name, factor in factors.items()}, folder / "made.safetensors")
+    save_file({"unet.nowhere.lora_A.weight": factors["A"]}, folder / "other.safetensors")
+    prompt = template("8")
+    sampler = only(prompt, "HunyuanPortraitSampler")
+    model = prompt[sampler]["inputs"]["model"]
+
+    def pictures(strength: float | None, file: str = "made.safetensors") -> tuple[list[bytes], set[str]]:
+        if strength is None:
+            prompt[sampler]["inputs"]["model"] = model
+        else:
+            prompt["lora"] = {"class_type": "HunyuanPortraitLora", "inputs": {"model": model, "lora": file, "strength": strength}}
+            prompt[sampler]["inputs"]["model"] = ["lora", 0]
+        run = server.run(prompt)
+        assert run.status == "success", run.error
+        previews = [number for number, node in prompt.items() if node["class_type"] == "PreviewImage"]
+        shown = [item for number in previews for item in run.outputs.get(number, {}).get("images", [])]
+        files = [server.base / "temp" / item["subfolder"] / item["filename"] for item in shown]
+        return [Image.open(path).tobytes() for path in files], {prompt[number]["class_type"] for number in run.executed}
+
+    plain, _ = pictures(None)
+    one, _ = pictures(1.0)
+    strong, ran = pictures(2.0)
+    assert "HunyuanPortraitLoad" not in ran
+    assert "HunyuanPortraitAppearanceEncode" not in ran
+    server.post("/free", {"unload_models": True, "free_memory": True})  # the caches too, so that it is computed again
+    assert pictures(1.0)[0] == one
+    assert pictures(0.0)[0] == plain
+    assert plain
+    assert len({b"".join(each) for each in (plain, one, strong)}) == 3
+    prompt["lora"]["inputs"]["lora"] = "other.safetensors"
+    failed = server.run(prompt)
+    assert failed.status == "error"
+    assert "1 of its 1 keys find no layer, first 'unet.nowhere.lora_A.weight'" in failed.error["exception_message"]

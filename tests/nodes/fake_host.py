@@ -90,6 +90,8 @@ def _host(models: Path) -> dict[str, ModuleType]:
         models_dir=str(models),
         folder_names_and_paths=names_and_paths,
         add_model_folder_path=add,
+        get_filename_list=lambda key: sorted(path.name for path in (models / key).glob("*")),
+        get_full_path=lambda key, name: str(models / key / name) if (models / key / name).is_file() else None,
         get_folder_paths=lambda key: names_and_paths.get(key, ([str(models / key)], set()))[0],
         get_output_directory=lambda: str(models.parent / "output"),
         get_input_directory=lambda: str(models.parent / "input"),
