@@ -67,7 +67,7 @@ class Placement:
         check_memory(mode)
         if mode == "streamed" and is_compiled(self.models.unet):
             raise OptionError(
-                "memory is 'streamed', which takes the UNet apart, and it is compiled as a whole. Use 'frugal', or do not compile."
+                "memory is 'streamed', which takes the UNet apart, and it is compiled whole. Use 'frugal', or do not compile."
             )
         if self._hooked and mode != "streamed":
             raise OptionError(f"memory is '{mode}', and this UNet is streamed already. Load the weights again.")
