@@ -17,7 +17,7 @@ from hp_core.config import SamplingConfig
 from hp_core.demo.__main__ import write_inputs
 from hp_core.progress import Progress, Stage, StageClock
 from hp_core.request import AnimateOptions
-from hp_core.sampling.denoise import step_weights
+from hp_core.sampling.denoise import window_evaluations
 from hp_core.sampling.schedule import make_schedule
 
 if TYPE_CHECKING:
@@ -71,8 +71,7 @@ class Pace:
     def __init__(self, config: SamplingConfig, scheduler: Mapping[str, Any]) -> None:
         self.config = config
         schedule = make_schedule(scheduler, config.steps, config.sampler)
-        weights = step_weights(config, schedule)[config.start_step : config.end_step]
-        self._branches = [sum(weight != 0 for weight in step) for step in weights]  # evaluations of one window, by step
+        self._branches = window_evaluations(config, schedule)[config.start_step : config.end_step]
         self.steps: list[float] = []  # seconds of each
         self.chunks: list[float] = []  # seconds from the last frame before each to its first one
         self.first_frame: float | None = None  # seconds since the clip began
@@ -89,7 +88,7 @@ class Pace:
                 self.steps.append(now - self._step)
                 self._step = now
         elif event.stage == "decode":
-            pad, size = self.config.pad_frames, self.config.decode_chunk
+            pad, size = self.config.pad_frames, self.config.decode_chunk - self.config.decode_overlap
             if event.done == 1 or (pad + event.done - 1) % size == 0:
                 self.chunks.append(now - self._last)
             if event.done == 1:

@@ -98,7 +98,7 @@ def denoise(
     plan = partial(plan_windows, frames, size=config.window, overlap=config.overlap, rule=config.windows)
     together = config.branches == "together"
     solver = make_solver(config.sampler, fresh_noise)
-    evaluations = len(plan()) * sum(1 if together else sum(w != 0 for w in weights[step]) for step in done_steps)
+    evaluations = len(plan()) * sum(window_evaluations(config, schedule)[step] for step in done_steps)
     reuse = DeepReuse(frames, every=config.reuse_every) if config.reuse_every > 1 else None
     done = 0
 
@@ -147,6 +147,12 @@ def step_weights(config: SamplingConfig, schedule: Schedule) -> list[tuple[float
         branch_weights(*scales) if low <= float(sigma) <= high else branch_weights(1.0, 1.0)
         for *scales, sigma in zip(*ramps, schedule.sigmas[:-1], strict=True)
     ]
+
+
+def window_evaluations(config: SamplingConfig, schedule: Schedule) -> list[int]:
+    """How often the UNet is asked about one window, for each step."""
+    branches = [sum(weight != 0 for weight in weights) for weights in step_weights(config, schedule)]
+    return [min(count, 1) for count in branches] if config.branches == "together" else branches
 
 
 def branch_velocities(
