@@ -29,6 +29,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     "guidance in the upper half": {"guidance_interval": (45.0, 1000.0)},  # of the drawn world's sigmas, 20 to 100
     "no guidance": {"appearance_guidance": (1.0, 1.0), "motion_guidance": (1.0, 1.0)},
+    **{f"deep features every {every} steps": {"reuse_every": every} for every in (2, 3)},
     "windows on a line": {"windows": "line"},
     "4 warm-up frames": {"pad_frames": 4},
     "no warm-up": {"pad_frames": 0},
