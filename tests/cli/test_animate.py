@@ -73,6 +73,18 @@ def test_the_seed_alone_decides(animate: Run, tmp_path: Path) -> None:
     assert facts["frames"] == 2
 
 
+def test_where_the_networks_wait_does_not_show_and_eight_bits_show_a_little(animate: Run, tmp_path: Path) -> None:
+    def frames(*options: object) -> np.ndarray:
+        _, found = result(animate, tmp_path, "portrait.png", "driving.mp4", "--frames", 2, "--view", "crop", *options)
+        return np.stack(found).astype(int)
+
+    resident = frames()
+    for memory in ("frugal", "streamed"):
+        assert np.array_equal(frames("--memory", memory), resident), memory
+    apart = np.abs(frames("--unet-storage", "fp8", "--memory", "streamed") - resident).mean()
+    assert 0 < apart < 12
+
+
 def test_the_driving_sound_goes_along_unless_refused(animate: Run, media: Path, tmp_path: Path) -> None:
     import wave
 

@@ -140,6 +140,14 @@ def test_bench_flops_refuses_what_the_networks_cannot_take(option: str, value: i
     assert named in err
 
 
+def test_bench_step_weighs_the_unet(run: Run) -> None:
+    call = ("bench", "step", "--preset", "demo", "--size", 32, "--window", 2, "--runs", 1, "--device", "cpu", "--dtype", "fp32", "--json")
+    plain, stored = (json.loads(run(*call, "--unet-storage", storage)[1]) for storage in ("compute", "fp8"))
+    assert 0.25 < stored["unet_bytes"] / plain["unet_bytes"] < 0.4
+    assert (plain["unet_storage"], stored["unet_storage"]) == ("compute", "fp8")
+    assert stored["difference"] < 1e-3
+
+
 def test_bench_import_names_no_heavy_library(run: Run) -> None:
     code, out, _ = run("bench", "import", "--json")
     facts = json.loads(out)
