@@ -11,8 +11,13 @@ import torch
 
 from hp_core.bench.clip import Pace
 from hp_core.bench.memory import PeakMemory
+from hp_core.bench.quality import BASE, sampling_quality
 from hp_core.config import PortraitConfig
-from hp_core.progress import Progress
+from hp_core.errors import OptionError
+from hp_core.pipeline import sampling_for
+from hp_core.progress import Progress, result
+from hp_core.sampling.presets import PRESETS
+from hp_core.weights.catalog import DEMO_WEIGHTS
 
 MIB = 1 << 20
 
@@ -82,3 +87,33 @@ def test_a_clip_of_one_chunk_has_no_pace() -> None:
     figures = pace.figures(1)
     assert figures["steady"] == {"step": None, "chunk": None}
     assert figures["start_ratio"] is figures["steady_frame_seconds"] is None
+
+
+@pytest.mark.slow
+def test_quality_compares_with_the_released_way() -> None:
+    names = ["no guidance", "windows on a line", "preset draft"]
+    rows = result(sampling_quality(DEMO_WEIGHTS, pairs=1, frames=3, names=names, base=replace(BASE, steps=2), device="cpu"))
+    by_name = {row["name"]: row for row in rows}
+    assert list(by_name) == ["exact", *names]
+    assert by_name["exact"]["psnr_to_exact"] is None
+    assert by_name["exact"]["evaluated"] == 2 * 2 * 2 * 25 / 3  # steps, branches, windows of 33 frames with their warm-up
+    assert by_name["no guidance"]["evaluated"] == by_name["exact"]["evaluated"] / 2
+    assert by_name["preset draft"]["evaluated"] == 6  # one window of three frames, one branch
+    assert all(10 < row["psnr_to_exact"] < 60 for row in rows[1:])
+    assert all(row["seconds_a_frame"] > 0 for row in rows)
+
+
+def test_quality_refuses_what_it_does_not_know() -> None:
+    with pytest.raises(OptionError, match="variant is 'faster'"):
+        result(sampling_quality(DEMO_WEIGHTS, names=["faster"]))
+
+
+def test_presets_change_what_they_say_and_options_count_more() -> None:
+    released = PortraitConfig.released()
+    assert sampling_for(released) == released.sampling
+    for name, changes in PRESETS.items():
+        sampling = sampling_for(released, preset=name)
+        assert {key: getattr(sampling, key) for key in changes} == changes
+    assert sampling_for(released, preset="draft", steps=9).steps == 9
+    with pytest.raises(OptionError, match="preset is 'quick'; choose one of: exact, balanced, fast, draft"):
+        sampling_for(released, preset="quick")

@@ -35,13 +35,19 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no warm-up": {"pad_frames": 0},
     **{f"preset {name}": changes for name, changes in PRESETS.items() if changes},
 }
-"""Changes to `BASE`, by name."""
+"""Changes to the sampling, by name."""
 
 FOLLOWED = ("yaw", "jaw", "blink_left")
 
 
 def sampling_quality(
-    weights: Path, *, pairs: int = 8, frames: int = 24, names: Sequence[str] = (), device: str | None = None
+    weights: Path,
+    *,
+    pairs: int = 8,
+    frames: int = 24,
+    names: Sequence[str] = (),
+    base: SamplingConfig = BASE,
+    device: str | None = None,
 ) -> Stage[list[dict[str, Any]]]:
     """Animate held-out pairs by every variant.
 
@@ -49,6 +55,7 @@ def sampling_quality(
         weights: folder that holds hyportrait/, of the drawn world (`demo`).
         pairs, frames: see `hp_core.evaluation.demo.evaluate_demo`.
         names: of `VARIANTS`, besides `exact`; none means all.
+        base: what `exact` is; the noise rule is the weights' own.
 
     Returns:
         For each variant: ``seconds_a_frame`` of sampling; ``evaluated``, frames that went through the UNet for each frame of the result;
@@ -78,7 +85,7 @@ def sampling_quality(
         for case in demo_cases(pairs, frames, animator.pipeline.config.face.image_size):
             judge, drawn, exact = Judge(case, reader), _Drawn(animator, case), None
             for name in chosen:
-                answer, spent, count = drawn.by(replace(BASE, noise=animator.sampling.noise, **VARIANTS[name]))
+                answer, spent, count = drawn.by(replace(base, noise=animator.sampling.noise, **VARIANTS[name]))
                 seconds[name], evaluated[name] = seconds[name] + spent, evaluated[name] + count
                 exact = answer if exact is None else exact
                 deviations[name].append(float(np.mean((answer / 255 - exact / 255) ** 2)))
