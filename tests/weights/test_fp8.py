@@ -176,3 +176,12 @@ def test_a_device_without_eight_bits_is_named(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(torch, "zeros", refuse)  # as devices without such numbers do
     with pytest.raises(OptionError, match=r"unet_storage is 'fp8', which 'cpu' cannot hold .*Use 'compute'"):
         check_fp8("cpu")
+
+
+def test_the_released_unet_by_weight() -> None:
+    """The figures of docs/memory.md."""
+    with torch.device("meta"):
+        unet = PortraitUNet.from_config(PortraitConfig.released().unet).half()
+    assert round(size(unet) / 1e6) == 3151
+    store_in_fp8(unet)
+    assert round(size(unet) / 1e6) == 1684
