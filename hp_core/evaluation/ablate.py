@@ -78,7 +78,7 @@ def ablate(
     Args:
         config: of the training; all arms share its frozen networks, steps and first weights.
         folder: of the runs and of the report.
-        only: folders of `ARMS` to train now; the judgement comes with the last of them all.
+        only: folders of `ARMS` to train now; the judgement comes with the last of them all, other batches aside.
         pairs, frames: of the held-out pairs of the drawn world that are judged.
         manifest: pairs to be judged instead, without results (`hp_core.evaluation.manifest`), in the cross protocol.
         metric_weights: folder of the metrics' own networks.
@@ -101,11 +101,12 @@ def ablate(
         if not outcome.finished:
             yield Notice(f"'{arm.title}' stopped at step {outcome.step}; the same command goes on from there.")
             return None
-    missing = [arm.title for arm in ARMS if _steps_done(folder / arm.folder) < config.animation.optim.steps]
+    done = [arm for arm in ARMS if _steps_done(folder / arm.folder) >= config.animation.optim.steps]
+    missing = [arm.title for arm in ARMS if arm not in done and not arm.seed]
     if missing:
         yield Notice(f"Not trained yet: {', '.join(missing)}. The table comes with the last of them.")
         return None
-    rows = yield from _results(folder, manifest, pairs, frames, device)
+    rows = yield from _results(done, folder, manifest, pairs, frames, device)
     write_manifest(folder / "manifest.json", rows)
     judgement = yield from evaluate_manifest(
         folder / "manifest.json",
@@ -131,15 +132,15 @@ def validation_curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
     return found
 
 
-def _results(folder: Path, manifest: Path | None, pairs: int, frames: int, device: str | None) -> Stage[list[Row]]:
-    """The pairs' results by every arm."""
+def _results(arms: list[Arm], folder: Path, manifest: Path | None, pairs: int, frames: int, device: str | None) -> Stage[list[Row]]:
+    """The pairs' results by each of ``arms``."""
     if manifest is None:
         size = read_config(folder / ARMS[0].folder / "weights").face.image_size
         asked = yield from drawn_rows(folder / "pairs", pairs, frames, size)
     else:
         asked = read_manifest(manifest, "cross")
     rows: list[Row] = []
-    for arm in ARMS:
+    for arm in arms:
         pipeline = yield from PortraitPipeline.load(folder / arm.folder / "weights", device=device)
         maker = Maker(pipeline, crop="whole" if manifest is None else "face")
         # Weights that were trained on have other results: they are told apart by the folder.
