@@ -111,11 +111,13 @@ def decode_latent(latent: dict[str, Any], decode: Callable[[Tensor], Tensor], *,
     if before.shape[1:] != samples.shape[1:] or count != len(samples):  # another block has cut or enlarged the clip
         before, after = samples[:0], samples[:0]
     whole, first = torch.cat([before.to(samples), samples, after.to(samples)]), len(before)
-    parts = []
+    decoded: Tensor | None = None  # made once, at its full length: joining parts would hold the clip twice
     for start in range(0, len(whole), chunk):
         low, high = max(start, first), min(start + chunk, first + len(samples))
         if low < high:
             frames = decode(whole[start : start + chunk])
-            parts.append(frames[low - start : high - start].float())
+            decoded = frames.new_empty(len(samples), *frames.shape[1:], dtype=torch.float32) if decoded is None else decoded
+            decoded[low - first : high - first] = frames[low - start : high - start]
             yield Progress("decode", high - first, len(samples))
-    return torch.cat(parts)
+    assert decoded is not None  # a LATENT has at least one frame
+    return decoded

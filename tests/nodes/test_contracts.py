@@ -56,6 +56,14 @@ def test_every_socket_and_widget_explains_itself(nodes: dict[str, Any]) -> None:
             assert item.values["tooltip"].endswith("."), f"{number}.{item.id}"
 
 
+def test_every_widget_says_what_it_is_set_to_at_first(nodes: dict[str, Any]) -> None:
+    """Its released value, or the default where the release knows no such thing; dropdowns of a user's files have none."""
+    for number, node in nodes.items():
+        for item in widgets(node):
+            said = re.search(r"[Rr]eleased|Default: ", item.values["tooltip"])
+            assert said or item.id in ("weights", "file"), f"{number}.{item.id}"
+
+
 def test_the_first_face_of_a_block_is_small(nodes: dict[str, Any]) -> None:
     for number, node in nodes.items():
         shown = [item.id for item in widgets(node) if not item.extra_dict.get("advanced")]
