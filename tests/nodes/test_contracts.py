@@ -167,6 +167,24 @@ def test_templates_fit_the_schemas(nodes: dict[str, Any], path: Path) -> None:
         assert list(values) == [], node["type"]
 
 
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
+def test_templates_name_the_models_that_the_frontend_may_fetch(path: Path) -> None:
+    from hp_core.weights.catalog import CATALOG
+
+    workflow = json.loads(path.read_text(encoding="utf-8"))
+    (load,) = (node for node in workflow["nodes"] if node["type"] == "HunyuanPortraitLoad")
+    models = load["properties"].get("models", [])
+    if load["widgets_values"][0].startswith("demo"):
+        assert models == [], "the demo set lies in the pack"
+        return
+    networks = {entry.path for entry in CATALOG.values() if entry.group == "animate" and not entry.name.endswith("_config")}
+    assert {model["name"] for model in models} == networks
+    for model in models:
+        assert model["directory"] == "HunyuanPortrait"
+        assert model["url"].startswith("https://huggingface.co/")
+        assert model["url"].rpartition("/")[2] == model["name"].rpartition("/")[2]
+
+
 def test_host_py_alone_knows_comfy_and_torch() -> None:
     for path in SOURCES:
         found = re.findall(r"^\s*(?:import|from) (comfy|torch|einops|numpy)\b", path.read_text(encoding="utf-8"), re.MULTILINE)
