@@ -18,6 +18,22 @@ _RIDGE = 0.01  # of the mean variance of the channels
 _FOUND, _FILLED, _POINT, _INK = (90, 220, 120), (250, 110, 90), (255, 230, 80), (230, 230, 235)
 
 
+def spread(frames: int, most: int) -> list[int]:
+    """Indices of at most ``most`` of ``frames`` pictures, evenly spread from the first to the last; 0 takes all.
+
+    A picture of 512 pixels as floats fills 3 MB, so that a minute of them, which perhaps nobody looks at, fills 5 GB.
+    """
+    count = min(most, frames) if most else frames
+    return [round(place) for place in np.linspace(0, frames - 1, count).tolist()]
+
+
+def pose_pictures(pose: PoseMaps, most: int) -> Tensor:
+    """At most ``most`` of the maps (`spread`), one where all are alike: (pictures, height, width, 3) float32 in 0..1."""
+    alike = pose.skeletons is None and len(pose.maps) == 1
+    maps, rows = distinct_maps(pose, [0] if alike else spread(len(pose), most))
+    return maps[rows].permute(0, 2, 3, 1).contiguous()
+
+
 def preview_frames(
     track: FaceTrack, intensity: Intensity | None = None, pose: PoseMaps | None = None, *, side: int = 256
 ) -> Iterator[np.ndarray]:

@@ -147,8 +147,11 @@ def decode_latent(latent: dict[str, Any], decode: Callable[[Tensor], Tensor], *,
     if before.shape[1:] != samples.shape[1:] or count != len(samples):  # another block has cut or enlarged the clip
         before, after = samples[:0], samples[:0]
     whole, first = torch.cat([before.to(samples), samples, after.to(samples)]), len(before)
-    parts = []
+    decoded: Tensor | None = None  # made once, at its full length: joining parts would hold the clip twice
     for start, frames in in_chunks(decode, whole, chunk=chunk, overlap=overlap, keep=range(first, first + len(samples))):
-        parts.append(frames.float())
+        if decoded is None:
+            decoded = torch.empty(len(samples), *frames.shape[1:])
+        decoded[start - first : start - first + len(frames)] = frames
         yield Progress("decode", start + len(frames) - first, len(samples))
-    return torch.cat(parts)
+    assert decoded is not None  # a LATENT has at least one frame
+    return decoded

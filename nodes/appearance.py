@@ -21,8 +21,8 @@ class AppearanceEncode(io.ComfyNode):
             "Appearance Encode",
             description="Encodes the portrait: DINOv2 with the identity of ArcFace, and the latent of the picture.",
             inputs=[
-                sockets.Model.Input("model", tooltip="From Load HunyuanPortrait."),
-                io.Vae.Input("vae", tooltip="From Load HunyuanPortrait, or SVD's VAE from a core loader."),
+                sockets.Model.Input("model", tooltip="The networks, from Load HunyuanPortrait."),
+                io.Vae.Input("vae", tooltip="Encodes the picture; from Load HunyuanPortrait, or SVD's VAE from a core loader."),
                 sockets.FaceTrack.Input("portrait", tooltip="Face Crop of the portrait; of several frames the first counts."),
             ],
             outputs=[

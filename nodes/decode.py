@@ -24,16 +24,22 @@ class PortraitDecode(io.ComfyNode):
             description="Decodes the latents in chunks of fixed length. SVD's decoder sees a chunk as a clip of its own, and the core VAE "
             "Decode lets free memory decide how long a chunk is: the picture then changes with what else is loaded.",
             inputs=[
-                io.Latent.Input("latent", tooltip="From the SVD Portrait Sampler."),
-                io.Vae.Input("vae", tooltip="From Load HunyuanPortrait."),
-                io.Int.Input("chunk", default=8, min=1, max=256, tooltip="Frames decoded together; fewer need less memory. Released: 8."),
+                io.Latent.Input("latent", tooltip="What the SVD Portrait Sampler drew."),
+                io.Vae.Input("vae", tooltip="Decodes the latents; from Load HunyuanPortrait."),
+                io.Int.Input(
+                    "chunk",
+                    default=8,
+                    min=1,
+                    max=256,
+                    tooltip="Frames decoded together, 1..256; fewer need less memory, more give fewer seams. Released: 8.",
+                ),
                 advanced(
                     io.Int.Input(
                         "overlap",
                         default=0,
                         min=0,
                         max=255,
-                        tooltip="Frames that two chunks share and fade over, below chunk; hides their borders, takes longer. Released: 0.",
+                        tooltip="Frames that two chunks share and fade over, 0 to below chunk; hides seams, takes longer. Released: 0.",
                     )
                 ),
             ],
@@ -59,7 +65,7 @@ class PasteBack(io.ComfyNode):
             "Paste Back",
             description="Blends the animated square into the untouched portrait, with a soft border.",
             inputs=[
-                io.Image.Input("images", tooltip="From Portrait Decode."),
+                io.Image.Input("images", tooltip="The animated squares, from Portrait Decode."),
                 sockets.FaceTrack.Input("portrait", tooltip="Face Crop of the portrait: the picture, and where its square was."),
                 io.Image.Input(
                     "onto",
@@ -71,18 +77,18 @@ class PasteBack(io.ComfyNode):
                     options=list(PASTE_REGIONS),
                     default="crop",
                     tooltip="crop: the whole square, as released. face: an ellipse about the face; hair ends, shoulders and background "
-                    "stay the picture's own.",
+                    "stay the picture's own. Released: crop.",
                 ),
                 io.Boolean.Input(
                     "match_colour",
                     default=False,
-                    tooltip="Bring each frame to the colours of the picture, measured on the square's border.",
+                    tooltip="Bring each frame to the colours of the picture, measured on the square's border. Released: off.",
                 ),
                 advanced(
                     io.Boolean.Input(
                         "even_size",
                         default=True,
-                        tooltip="Cut an odd last row or column, which H.264 cannot hold. Off: the picture's own size.",
+                        tooltip="Cut an odd last row or column, which H.264 cannot hold. Off: the picture's own size. Default: on.",
                     )
                 ),
             ],

@@ -20,9 +20,28 @@ class DrawnFaces(io.ComfyNode):
             description="Draws a person, a driving clip of somebody else, and that person giving the same performance: the exact truth, "
             "for comparison. None of them was seen in training of the demo weights.",
             inputs=[
-                io.Int.Input("pair", default=3, min=0, max=100_000, tooltip="Number of the two people and of the performance."),
-                io.Int.Input("frames", default=48, min=1, max=1000, tooltip="Length of the clip, at 12.5 frames/s."),
-                io.Int.Input("size", default=256, min=64, max=512, step=2, tooltip="Side of the pictures, pixels. The demo set makes 128."),
+                io.Int.Input(
+                    "pair",
+                    default=3,
+                    min=0,
+                    max=100_000,
+                    tooltip="Which two people and which performance, 0..100000; the same number draws the same. Default: 3.",
+                ),
+                io.Int.Input(
+                    "frames",
+                    default=48,
+                    min=1,
+                    max=1000,
+                    tooltip="Length of the clip, 1..1000 frames at 12.5 frames/s. Default: 48, about 4 s.",
+                ),
+                io.Int.Input(
+                    "size",
+                    default=256,
+                    min=64,
+                    max=512,
+                    step=2,
+                    tooltip="Side of the pictures, 64..512 pixels. Default: 256; the demo set makes 128 of it.",
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="portrait", tooltip="One picture of a person about at rest."),

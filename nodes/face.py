@@ -5,13 +5,13 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
-from comfy_api.latest import InputImpl, Types, io, ui
+from comfy_api.latest import InputImpl, io, ui
 
 from hp_core.face.track import CHOICES, CROPS
 from hp_core.values import ON_MISSING
 
 from . import folders, host, sockets
-from .schema import advanced, schema
+from .schema import advanced, previews, schema
 
 FINDERS = ("index", "point", "likeness")
 
@@ -29,10 +29,10 @@ class FaceCrop(io.ComfyNode):
             "portrait track, a video or several pictures a driving track.",
             search_aliases=["face detection", "face tracking", "crop face"],
             inputs=[
-                sockets.Analyzer.Input("analyzer", tooltip="From Load HunyuanPortrait."),
+                sockets.Analyzer.Input("analyzer", tooltip="What finds the faces, from Load HunyuanPortrait."),
                 io.Image.Input("images", optional=True, tooltip="Frames of one size, or one picture. Leave free if a video is connected."),
                 io.Video.Input(
-                    "video", optional=True, tooltip="Read frame by frame; about 2 MB of each stay in memory. Goes before images."
+                    "video", optional=True, tooltip="Read frame by frame; about 0.4 MB of each stay in memory. Goes before images."
                 ),
                 io.Image.Input("like", optional=True, tooltip="For which = likeness: a picture of the person meant."),
                 sockets.Model.Input("model", optional=True, tooltip="For which = likeness: the set whose ArcFace compares."),
@@ -41,9 +41,15 @@ class FaceCrop(io.ComfyNode):
                     options=[*CHOICES, *FINDERS],
                     default="largest",
                     tooltip="The face to follow, in the first frame that shows one. index: by falling size, see face_index. point: the "
-                    "nearest to x, y. likeness: that of the picture like, compared by ArcFace.",
+                    "nearest to x, y. likeness: that of the picture like, compared by ArcFace. Default: largest.",
                 ),
-                io.Int.Input("face_index", default=0, min=0, max=31, tooltip="For which = index: 0 is the largest face."),
+                io.Int.Input(
+                    "face_index",
+                    default=0,
+                    min=0,
+                    max=31,
+                    tooltip="For which = index: number of the face by falling size, 0..31. Default: 0, the largest.",
+                ),
                 io.Combo.Input(
                     "on_missing",
                     options=list(ON_MISSING),
@@ -58,17 +64,38 @@ class FaceCrop(io.ComfyNode):
                     tooltip="face: a square around the first frame's face, as released. follow: a square that moves along, for driving "
                     "videos. whole: the whole picture, for pictures that are portrait crops already (the demo set wants this).",
                 ),
-                io.Int.Input("start", default=0, min=0, max=1_000_000, tooltip="First frame to use, from 0."),
-                io.Int.Input("frames", default=0, min=0, max=1_000_000, tooltip="Most frames to use; 0 uses all."),
-                advanced(io.Int.Input("x", default=0, min=0, max=100_000, tooltip="For which = point: pixels from the left.")),
-                advanced(io.Int.Input("y", default=0, min=0, max=100_000, tooltip="For which = point: pixels from the top.")),
+                io.Int.Input(
+                    "start",
+                    default=0,
+                    min=0,
+                    max=1_000_000,
+                    tooltip="First frame to use, counted from 0; those before are skipped. Default: 0.",
+                ),
+                io.Int.Input(
+                    "frames",
+                    default=0,
+                    min=0,
+                    max=1_000_000,
+                    tooltip="Most frames to use, from start on; fewer are faster, for a first look. Default: 0, all.",
+                ),
+                advanced(
+                    io.Int.Input(
+                        "x", default=0, min=0, max=100_000, tooltip="For which = point: its place in pixels from the left. Default: 0."
+                    )
+                ),
+                advanced(
+                    io.Int.Input(
+                        "y", default=0, min=0, max=100_000, tooltip="For which = point: its place in pixels from the top. Default: 0."
+                    )
+                ),
                 advanced(
                     io.Int.Input(
                         "stiffness",
                         default=12,
                         min=0,
                         max=250,
-                        tooltip="For crop = follow: frames over which the square's way is smoothed, on each side.",
+                        tooltip="For crop = follow: frames on each side, 0..250, over which the square's way is smoothed; more is calmer "
+                        "and follows quick moves less. Default: 12.",
                     )
                 ),
                 advanced(
@@ -88,14 +115,19 @@ class FaceCrop(io.ComfyNode):
                         min=0.1,
                         max=1000.0,
                         step=0.001,
-                        tooltip="Frames/s of images; a video brings its own rate.",
+                        tooltip="Frames/s of images, 0.1..1000, told to Create Video; a video brings its own rate. Default: 25.",
                     )
                 ),
+                previews("crop and motion_crop", "1.6 MB"),
             ],
             outputs=[
                 sockets.FaceTrack.Output(display_name="face_track", tooltip="Crops, points and boxes of every frame."),
-                io.Image.Output(display_name="crop", tooltip="The square crop of every frame, at the head-pose encoder's size."),
-                io.Image.Output(display_name="motion_crop", tooltip="Eyebrows to mouth of every frame: what the expression encoder sees."),
+                io.Image.Output(
+                    display_name="crop", tooltip="The square crop at the head-pose encoder's size, of as many frames as previews says."
+                ),
+                io.Image.Output(
+                    display_name="motion_crop", tooltip="Eyebrows to mouth, what the expression encoder sees, of the same frames as crop."
+                ),
                 io.Mask.Output(
                     display_name="mask", tooltip="Where Paste Back will put the square into the first frame, 0..1, soft border."
                 ),
@@ -123,11 +155,13 @@ class FaceCrop(io.ComfyNode):
         stiffness: int = 12,
         detection_threshold: float = 0.5,
         fps: float = 25.0,
+        previews: int = 64,
     ) -> io.NodeOutput:
         """Detect, follow, crop."""
         from hp_core.compose import square_mask
         from hp_core.face.track import track_faces
         from hp_core.image import to_float
+        from hp_core.preview import spread
 
         clip = host.open_clip(images, video, fps=Fraction(fps).limit_denominator(1001), start=start, frames=frames)
         session = analyzer.session(detection_threshold)
@@ -138,7 +172,9 @@ class FaceCrop(io.ComfyNode):
         stage = track_faces(clip.frames, session, analyzer.face, total=clip.total, **options)
         track = host.watched(stage)
         mask = square_mask(track.portrait, track.square)
-        return io.NodeOutput(track, to_float(track.head_crops), to_float(track.motion_crops), mask, float(track.fps), clip.audio)
+        shown = spread(len(track), previews)
+        crops = (to_float(crops[shown]) for crops in (track.head_crops, track.motion_crops))
+        return io.NodeOutput(track, *crops, mask, float(track.fps), clip.audio)
 
 
 class TrackPreview(io.ComfyNode):
@@ -154,10 +190,17 @@ class TrackPreview(io.ComfyNode):
             "frame was filled in.",
             is_output_node=True,
             inputs=[
-                sockets.FaceTrack.Input("face_track", tooltip="From Face Crop."),
+                sockets.FaceTrack.Input("face_track", tooltip="The track to look at, from Face Crop."),
                 sockets.Intensity.Input("intensity", optional=True, tooltip="From Intensity Estimate; adds the levels."),
                 sockets.Pose.Input("pose", optional=True, tooltip="From Pose Align; adds the map that the pose guider sees."),
-                io.Int.Input("side", default=256, min=64, max=1024, step=2, tooltip="Side of each picture, pixels."),
+                io.Int.Input(
+                    "side",
+                    default=256,
+                    min=64,
+                    max=1024,
+                    step=2,
+                    tooltip="Side of each picture in the video, 64..1024 pixels; larger shows more and takes longer. Default: 256.",
+                ),
             ],
             outputs=[io.Video.Output(display_name="video", tooltip="At the track's frame rate, without sound.")],
         )
@@ -165,14 +208,14 @@ class TrackPreview(io.ComfyNode):
     @classmethod
     def execute(cls, face_track: Any, side: int, intensity: Any = None, pose: Any = None) -> io.NodeOutput:
         """Draw every frame, show the video."""
-        import numpy as np
-
-        from hp_core.image import to_float
         from hp_core.preview import preview_frames
+        from hp_core.video import VideoWriter
 
-        drawn = host.counted(preview_frames(face_track, intensity, pose, side=side), len(face_track))
-        components = Types.VideoComponents(images=to_float(np.stack(list(drawn))), audio=None, frame_rate=face_track.fps)
-        video = InputImpl.VideoFromComponents(components)
         path, subfolder = folders.preview_file("HunyuanPortrait_track", ".mp4")
-        video.save_to(str(path))
-        return io.NodeOutput(video, ui=ui.PreviewVideo([ui.SavedResult(path.name, subfolder, io.FolderType.temp)]))
+        drawn = preview_frames(face_track, intensity, pose, side=side)
+        with VideoWriter(path, fps=face_track.fps) as writer:
+            for frame in host.counted(drawn, len(face_track)):
+                writer.write(frame)
+        return io.NodeOutput(
+            InputImpl.VideoFromFile(str(path)), ui=ui.PreviewVideo([ui.SavedResult(path.name, subfolder, io.FolderType.temp)])
+        )

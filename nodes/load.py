@@ -27,14 +27,15 @@ class Load(io.ComfyNode):
                 io.Combo.Input(
                     "weights",
                     options=list(folders.weight_sets()) or [folders.NONE],
-                    tooltip=f"Folder with hyportrait/ in it, below models/{folders.KEY} or a path of that name in extra_model_paths.yaml. "
-                    "Press R after you have put one there.",
+                    tooltip=f"The set to load: a folder with hyportrait/ in it, below models/{folders.KEY} or a path of that name in "
+                    "extra_model_paths.yaml; or the demo, for drawn people. Press R after you have put one there.",
                 ),
                 io.Combo.Input(
                     "precision",
                     options=list(host.PRECISIONS),
                     default="auto",
-                    tooltip="Of UNet and appearance network. auto: fp16 or bf16 where the card is fast at it, else fp32. Released: fp16. "
+                    tooltip="Number format of UNet and appearance network; fp16 and bf16 take half the memory of fp32. auto: fp16 or bf16 "
+                    "where the card is fast at it, else fp32. Released: fp16. "
                     "fp8: computed as auto, the UNet's weights kept in half of fp16's memory; a slightly other picture. "
                     "The motion encoders always run in fp32.",
                 ),
@@ -42,22 +43,24 @@ class Load(io.ComfyNode):
                     "analyzer",
                     options=list(ANALYZERS),
                     default="mediapipe",
-                    tooltip="What finds faces. mediapipe: free to use, also tells head angles. insightface: needs that package. yolo: the "
-                    "detector the weights were released with, needs yoloface_v5m.pt.",
+                    tooltip="What finds faces. mediapipe: free to use, 478 points a face. insightface: needs that package. yolo: the "
+                    "detector "
+                    "the weights were released with, needs yoloface_v5m.pt. Released: yolo.",
                 ),
                 io.Combo.Input(
                     "memory",
                     options=list(host.MEMORY_MODES),
                     default="auto",
                     tooltip="auto: ComfyUI keeps on the card what fits and moves the rest. whole: load each network completely, or fail. "
-                    "frugal: the networks leave the card after every block. The picture is the same.",
+                    "frugal: the networks leave the card after every block. The picture is the same. Default: auto.",
                 ),
                 advanced(
                     io.Combo.Input(
                         "attention",
                         options=list(host.attention_kernels()),
                         default="auto",
-                        tooltip="Kernel of torch's attention. auto: the fastest that fits. math: slow and plain, for comparing machines.",
+                        tooltip="Kernel of torch's attention. auto: the fastest that fits. math: slow and plain, for comparing machines. "
+                        "Default: auto.",
                     )
                 ),
             ],
@@ -108,17 +111,18 @@ class Download(io.ComfyNode):
                     options=[*GROUPS, "all"],
                     default="animate",
                     tooltip="animate: the networks and SVD's VAE (about 8 GB). identity: ArcFace. faces: MediaPipe's model (4 MB). "
-                    "yolo: the detector of the release. dwpose: keypoints for Pose Align (350 MB). evaluation: the metrics' networks.",
+                    "yolo: the detector of the release. dwpose: keypoints for Pose Align (350 MB). evaluation: the metrics' networks. "
+                    "all: everything. Default: animate.",
                 ),
                 io.Boolean.Input(
                     "start",
                     default=False,
-                    tooltip="Nothing is fetched while this is off. On: you accept the licences named in the report.",
+                    tooltip="Nothing is fetched while this is off. On: you accept the licences named in the report. Default: off.",
                 ),
                 io.Boolean.Input(
                     "mirror",
                     default=True,
-                    tooltip="Take SVD's gated files from a mirror that asks for no token. Off: set HF_TOKEN first.",
+                    tooltip="Take SVD's gated files from a mirror that asks for no token. Off: set HF_TOKEN first. Default: on.",
                 ),
             ],
             outputs=[io.String.Output(display_name="report", tooltip="Each file, where it lies, its licence, and whether it is new.")],

@@ -29,10 +29,28 @@ class IntensityEstimate(io.ComfyNode):
                     "rule",
                     options=list(INTENSITY_RULES),
                     default="released",
-                    tooltip="released: means of distances, as the weights were made. paper: root mean squares (eq. 2 and 3).",
+                    tooltip="released: means of distances, as the weights were made. paper: root mean squares (eq. 2 and 3). Released: "
+                    "released.",
                 ),
-                advanced(io.Int.Input("chunk", default=25, min=1, max=1000, tooltip="Frames that share one intensity. Released: 25.")),
-                advanced(io.Int.Input("levels", default=128, min=2, max=128, tooltip="Discrete levels d. Released: 128, paper: 64.")),
+                advanced(
+                    io.Int.Input(
+                        "chunk",
+                        default=25,
+                        min=1,
+                        max=1000,
+                        tooltip="Frames that share one intensity, 1..1000; fewer follow changes faster. Released: 25.",
+                    )
+                ),
+                advanced(
+                    io.Int.Input(
+                        "levels",
+                        default=128,
+                        min=2,
+                        max=128,
+                        tooltip="Discrete levels d, 2..128, into which intensity is sorted: the number that the weights were trained "
+                        "with. Released: 128, paper: 64.",
+                    )
+                ),
             ],
             outputs=[
                 sockets.Intensity.Output(display_name="intensity", tooltip="For Motion Encode."),
@@ -65,7 +83,7 @@ class MotionEncode(io.ComfyNode):
             "Motion Encode",
             description="Turns the driving track into motion tokens: expression refined by the memory bank, and head rotation.",
             inputs=[
-                sockets.Model.Input("model", tooltip="From Load HunyuanPortrait."),
+                sockets.Model.Input("model", tooltip="The networks, from Load HunyuanPortrait."),
                 sockets.FaceTrack.Input("face_track", tooltip="Face Crop of the driving video."),
                 sockets.Intensity.Input("intensity", tooltip="Intensity Estimate of the same track."),
             ],

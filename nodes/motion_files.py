@@ -25,7 +25,11 @@ class MotionSave(io.ComfyNode):
             is_output_node=True,
             inputs=[
                 sockets.Motion.Input("motion", tooltip="From Motion Encode, Edit or Mix."),
-                io.String.Input("name", default="motion", tooltip="Start of the file's name; a number follows."),
+                io.String.Input(
+                    "name",
+                    default="motion",
+                    tooltip="Start of the file's name, without folders; a number and .safetensors follow. Default: motion.",
+                ),
             ],
             outputs=[io.String.Output(display_name="path", tooltip="Where it was written.")],
         )
@@ -50,7 +54,9 @@ class MotionLoad(io.ComfyNode):
             description=f"Reads a motion saved by Motion Save, from {folders.MOTIONS} below the output or the input folder.",
             inputs=[
                 io.Combo.Input(
-                    "file", options=folders.motion_files() or ["no motion saved yet"], tooltip="Press R after a new one was saved."
+                    "file",
+                    options=folders.motion_files() or ["no motion saved yet"],
+                    tooltip="A saved motion, the newest last. Press R after a new one was saved.",
                 )
             ],
             outputs=[
@@ -87,40 +93,95 @@ class MotionEdit(io.ComfyNode):
             description="Stronger or weaker expression and head movement, less jitter, another length, an end that meets the beginning. "
             "The defaults change nothing.",
             inputs=[
-                sockets.Motion.Input("motion", tooltip="From Motion Encode or Motion Load."),
+                sockets.Motion.Input("motion", tooltip="The motion to change, from Motion Encode or Motion Load."),
                 io.Float.Input(
                     "expression",
                     default=1.0,
                     min=-2.0,
                     max=4.0,
                     step=0.05,
-                    tooltip="Strength about the neutral frame: 0 holds it, 1 as it is.",
+                    tooltip="Strength of the expression about the neutral frame: 0 holds that one, 1 is as it is, above 1 exaggerates. "
+                    "Default: 1.",
                 ),
-                io.Float.Input("rotation", default=1.0, min=-2.0, max=4.0, step=0.05, tooltip="The same for the head's rotation."),
-                io.Int.Input("smooth", default=1, min=1, max=99, step=2, tooltip="Window in frames, odd; 1 smooths nothing."),
-                io.Int.Input("frames", default=0, min=0, max=100_000, tooltip="Stretch to so many frames; 0 keeps the length."),
+                io.Float.Input(
+                    "rotation",
+                    default=1.0,
+                    min=-2.0,
+                    max=4.0,
+                    step=0.05,
+                    tooltip="Strength of the head's turns about the neutral frame, -2..4: 0 holds it, 1 is as it is, below 0 mirrors. "
+                    "Default: 1.",
+                ),
+                io.Int.Input(
+                    "smooth",
+                    default=1,
+                    min=1,
+                    max=99,
+                    step=2,
+                    tooltip="Window of the smoothing, 1..99 frames, odd; wider is calmer and flattens quick moves. Default: 1, none.",
+                ),
+                io.Int.Input(
+                    "frames",
+                    default=0,
+                    min=0,
+                    max=100_000,
+                    tooltip="Stretch or squeeze the motion to so many frames. Default: 0, its own length.",
+                ),
                 io.Combo.Input(
                     "end",
                     options=list(MOTION_ENDS),
                     default="as it is",
-                    tooltip="loop: the last frames go over into the first ones. ping-pong: forward, then backward.",
+                    tooltip="loop: the last frames go over into the first ones. ping-pong: forward, then backward, about twice as long. "
+                    "Default: as it is.",
                 ),
                 advanced(
                     io.Combo.Input(
                         "filter",
                         options=list(MOTION_FILTERS),
                         default="savgol",
-                        tooltip="savgol: no delay, keeps blinks. one_euro: calms stillness most, follows fast moves.",
+                        tooltip="savgol: no delay, keeps blinks. one_euro: calms stillness most, follows fast moves. Default: savgol; "
+                        "without effect at smooth = 1.",
                     )
                 ),
                 advanced(
                     io.Int.Input(
-                        "neutral", default=-1, min=-1, max=100_000, tooltip="Index of the neutral frame; -1 takes the most usual face."
+                        "neutral",
+                        default=-1,
+                        min=-1,
+                        max=100_000,
+                        tooltip="Number of the neutral frame, from 0, about which strength is counted; Default: -1, the most usual face.",
                     )
                 ),
-                advanced(io.Float.Input("yaw", default=0.0, min=-90.0, max=90.0, step=0.5, tooltip="Turn of the head added, degrees.")),
-                advanced(io.Float.Input("pitch", default=0.0, min=-90.0, max=90.0, step=0.5, tooltip="Nod of the head added, degrees.")),
-                advanced(io.Float.Input("roll", default=0.0, min=-90.0, max=90.0, step=0.5, tooltip="Tilt of the head added, degrees.")),
+                advanced(
+                    io.Float.Input(
+                        "yaw",
+                        default=0.0,
+                        min=-90.0,
+                        max=90.0,
+                        step=0.5,
+                        tooltip="Turn of the head added to every frame, -90..90 degrees. Default: 0.",
+                    )
+                ),
+                advanced(
+                    io.Float.Input(
+                        "pitch",
+                        default=0.0,
+                        min=-90.0,
+                        max=90.0,
+                        step=0.5,
+                        tooltip="Nod of the head added to every frame, -90..90 degrees. Default: 0.",
+                    )
+                ),
+                advanced(
+                    io.Float.Input(
+                        "roll",
+                        default=0.0,
+                        min=-90.0,
+                        max=90.0,
+                        step=0.5,
+                        tooltip="Tilt of the head added to every frame, -90..90 degrees. Default: 0.",
+                    )
+                ),
                 advanced(
                     io.Combo.Input(
                         "translation",
@@ -155,12 +216,26 @@ class MotionMix(io.ComfyNode):
             inputs=[
                 sockets.Motion.Input("motion", tooltip="Gives the expression and the length."),
                 sockets.Motion.Input("other", tooltip="Gives the head's rotation and place."),
-                io.Float.Input("head", default=1.0, min=0.0, max=1.0, step=0.05, tooltip="Share of the other's head, 0..1."),
-                io.Float.Input("expression", default=0.0, min=0.0, max=1.0, step=0.05, tooltip="Share of the other's expression, 0..1."),
+                io.Float.Input(
+                    "head",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="Share of the other's head, 0..1: 0 keeps the first's, 1 takes the other's. Default: 1.",
+                ),
+                io.Float.Input(
+                    "expression",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="Share of the other's expression, 0..1: 0 keeps the first's. Default: 0.",
+                ),
                 io.Boolean.Input(
                     "relative",
                     default=False,
-                    tooltip="On: the other's turns are added to where the first looks when it rests. Off: taken as they are.",
+                    tooltip="On: the other's turns are added to where the first looks when it rests. Off: taken as they are. Default: off.",
                 ),
             ],
             outputs=[sockets.Motion.Output(display_name="motion", tooltip="For the sampler.")],

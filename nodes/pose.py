@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from hp_core.config import POSE_DRAWINGS, POSE_MISSING, POSE_MODES
 
 from . import folders, host, sockets
-from .schema import advanced, schema
+from .schema import advanced, previews, schema
 
 
 class PoseAlign(io.ComfyNode):
@@ -40,7 +40,7 @@ class PoseAlign(io.ComfyNode):
                     options=list(POSE_MODES),
                     default="released",
                     tooltip="released: black, as the released inference. paper: nose onto nose, scaled by the skeletons' lengths. "
-                    "identity: where the driver is in its own square, for a driver framed like the portrait.",
+                    "identity: where the driver is in its own square, for a driver framed like the portrait. Released: released.",
                 ),
                 io.Float.Input(
                     "strength",
@@ -48,23 +48,44 @@ class PoseAlign(io.ComfyNode):
                     min=-4.0,
                     max=4.0,
                     step=0.05,
-                    tooltip="Of the head's way and growth; 0 stands still.",
-                ),
-                advanced(io.Boolean.Input("lock_x", default=False, tooltip="The head keeps its place from left to right.")),
-                advanced(io.Boolean.Input("lock_y", default=False, tooltip="The head keeps its place from top to bottom.")),
-                advanced(io.Boolean.Input("lock_scale", default=False, tooltip="The skeleton keeps its size.")),
-                advanced(
-                    io.Boolean.Input("level", default=False, tooltip="Turn by the angle between the skeletons too, for a tilted camera.")
+                    tooltip="How much of the head's way and growth is taken, -4..4: 0 stands still, 1 is as it is, below 0 mirrors. "
+                    "Not for mode = released. Default: 1.",
                 ),
                 advanced(
-                    io.Int.Input("reference", default=0, min=0, max=1_000_000, tooltip="Frame of the driver that stands for the portrait.")
+                    io.Boolean.Input("lock_x", default=False, tooltip="On: the head keeps its place from left to right. Default: off.")
+                ),
+                advanced(
+                    io.Boolean.Input("lock_y", default=False, tooltip="On: the head keeps its place from top to bottom. Default: off.")
+                ),
+                advanced(
+                    io.Boolean.Input(
+                        "lock_scale", default=False, tooltip="On: the skeleton keeps its size when the driver comes nearer. Default: off."
+                    )
+                ),
+                advanced(
+                    io.Boolean.Input(
+                        "level",
+                        default=False,
+                        tooltip="On: turn by the angle between the skeletons too, for a tilted camera. Default: off.",
+                    )
+                ),
+                advanced(
+                    io.Int.Input(
+                        "reference",
+                        default=0,
+                        min=0,
+                        max=1_000_000,
+                        tooltip="Frame of the driver, from 0, that is laid onto the portrait; take one held like it. Default: 0, the "
+                        "first.",
+                    )
                 ),
                 advanced(
                     io.Combo.Input(
                         "on_missing",
                         options=list(POSE_MISSING),
                         default="interpolate",
-                        tooltip="Frames in which nobody is seen: between their neighbours, as the one before, or an error.",
+                        tooltip="Frames in which nobody is seen. interpolate: between their neighbours. hold: as the one before. "
+                        "error: stop and name the frame. Default: interpolate.",
                     )
                 ),
                 advanced(
@@ -72,19 +93,33 @@ class PoseAlign(io.ComfyNode):
                         "drawing",
                         options=list(POSE_DRAWINGS),
                         default="controlnet",
-                        tooltip="How it is drawn; which of them the released weights saw is not public.",
+                        tooltip="Style of the skeleton; which of them the released weights saw is not public, so compare. Default: "
+                        "controlnet.",
                     )
                 ),
-                advanced(io.Boolean.Input("body", default=True, tooltip="Draw limbs and joints of the body.")),
-                advanced(io.Boolean.Input("face", default=False, tooltip="Draw the 68 face points; they carry the driver's face shape.")),
-                advanced(io.Boolean.Input("hands", default=False, tooltip="Draw the hands.")),
+                advanced(io.Boolean.Input("body", default=True, tooltip="Draw limbs and joints of the body. Default: on.")),
                 advanced(
-                    io.Boolean.Input("eyes", default=False, tooltip="Draw the body's eye and ear points. Paper: only within one person.")
+                    io.Boolean.Input(
+                        "face", default=False, tooltip="Draw the 68 face points; they carry the driver's face shape. Default: off."
+                    )
                 ),
+                advanced(
+                    io.Boolean.Input(
+                        "hands",
+                        default=False,
+                        tooltip="Draw the fingers of both hands, where keypoints with hands are connected. Default: off.",
+                    )
+                ),
+                advanced(
+                    io.Boolean.Input(
+                        "eyes", default=False, tooltip="Draw the body's eye and ear points. Paper: only within one person. Default: off."
+                    )
+                ),
+                previews("preview", "3 MB"),
             ],
             outputs=[
                 sockets.Pose.Output(display_name="pose", tooltip="For the sampler."),
-                io.Image.Output(display_name="preview", tooltip="The maps, one a frame; the released mode has one for all."),
+                io.Image.Output(display_name="preview", tooltip="The maps, as many as previews says; the released mode has one for all."),
             ],
         )
 
@@ -102,12 +137,14 @@ class PoseAlign(io.ComfyNode):
         face: bool = False,
         hands: bool = False,
         eyes: bool = False,
+        previews: int = 64,
         **rules: Any,
     ) -> io.NodeOutput:
         """One map a frame."""
         from hp_core.config import AlignConfig, PoseStyle
-        from hp_core.pose.align import align_pose, preview
+        from hp_core.pose.align import align_pose
         from hp_core.pose.keypoints import of_track
+        from hp_core.preview import pose_pictures
 
         config = AlignConfig(mode=mode, strength=strength, style=PoseStyle(drawing, body, face, hands, eyes), **rules)
         stage = align_pose(
@@ -118,7 +155,7 @@ class PoseAlign(io.ComfyNode):
             portrait_keypoints=of_track(portrait_keypoints, portrait),
         )
         pose = host.watched(stage)
-        return io.NodeOutput(pose, preview(pose))
+        return io.NodeOutput(pose, pose_pictures(pose, previews))
 
 
 class DwposeKeypoints(io.ComfyNode):
@@ -141,8 +178,20 @@ class DwposeKeypoints(io.ComfyNode):
                     optional=True,
                     tooltip="Face Crop of the same frames: whose keypoints. Free: the largest person.",
                 ),
-                io.Int.Input("start", default=0, min=0, max=1_000_000, tooltip="First frame to use, from 0."),
-                io.Int.Input("frames", default=0, min=0, max=1_000_000, tooltip="Most frames to use; 0 uses all."),
+                io.Int.Input(
+                    "start",
+                    default=0,
+                    min=0,
+                    max=1_000_000,
+                    tooltip="First frame to use, counted from 0; as in Face Crop of the same clip. Default: 0.",
+                ),
+                io.Int.Input(
+                    "frames",
+                    default=0,
+                    min=0,
+                    max=1_000_000,
+                    tooltip="Most frames to use, from start on; as in Face Crop of the same clip. Default: 0, all.",
+                ),
             ],
             outputs=[sockets.Keypoints.Output(display_name="keypoints", tooltip="For Pose Align, or any block that takes POSE_KEYPOINT.")],
         )

@@ -42,9 +42,15 @@ class PortraitSampler(io.ComfyNode):
                     min=0,
                     max=0x7FFFFFFFFFFFFFFF,
                     control_after_generate=True,
-                    tooltip="Of the starting noise; the same seed gives the same video on the same machine.",
+                    tooltip="Of the starting noise; the same seed gives the same video on the same machine. Default: 0.",
                 ),
-                io.Int.Input("steps", default=25, min=1, max=1000, tooltip="Denoising steps. Released: 25. Demo: 4."),
+                io.Int.Input(
+                    "steps",
+                    default=25,
+                    min=1,
+                    max=1000,
+                    tooltip="Denoising steps, 1..1000; more take longer and are finer. Released: 25. Demo: 4.",
+                ),
                 _scale("appearance_guidance", "the portrait"),
                 _scale("motion_guidance", "the driving motion"),
                 io.Combo.Input(
@@ -114,7 +120,11 @@ class SamplerOptions(io.ComfyNode):
             description="How the clip is cut into windows, and what the UNet is told beside the tokens. Defaults as released.",
             inputs=[
                 io.Int.Input(
-                    "window", default=25, min=1, max=256, tooltip="Frames the UNet sees together; fewer need less memory. Released: 25."
+                    "window",
+                    default=25,
+                    min=1,
+                    max=256,
+                    tooltip="Frames the UNet sees together, 1..256; fewer need less memory. Released: 25.",
                 ),
                 io.Int.Input(
                     "overlap", default=3, min=0, max=255, tooltip="Frames shared by neighbouring windows, below window. Released: 3."

@@ -21,3 +21,17 @@ def advanced(widget: Any) -> Any:
     """``widget`` folded away by frontends that can do so."""
     widget.extra_dict["advanced"] = True  # the keyword of this name is an error before 0.10
     return widget
+
+
+def previews(outputs: str, size: str) -> Any:
+    """The widget that says how many pictures outputs for looking at hold: a long clip must not fill the memory with them."""
+    return advanced(
+        io.Int.Input(
+            "previews",
+            default=64,
+            min=0,
+            max=1_000_000,
+            tooltip=f"Most pictures on {outputs}, spread evenly over the clip; 0: one for every frame, about {size} of memory each. "
+            "Only for looking at: nothing else is made from them. Default: 64.",
+        )
+    )

@@ -13,11 +13,11 @@ from hp_core.compose import paste_clip, square_mask
 from hp_core.errors import OptionError
 from hp_core.image import each_from_float, from_float, to_float
 from hp_core.motion.plot import plot_intensity
-from hp_core.pose.align import align_pose, black_pose, preview
-from hp_core.preview import preview_frames, rgb_factors
+from hp_core.pose.align import align_pose, black_pose
+from hp_core.preview import pose_pictures, preview_frames, rgb_factors, spread
 from hp_core.progress import result
 from hp_core.vae import WARM_UP, decode_latent
-from hp_core.values import FaceTrack, Intensity
+from hp_core.values import FaceTrack, Intensity, PoseMaps
 
 
 def track(frames: int = 5, size: tuple[int, int] = (90, 121)) -> FaceTrack:
@@ -98,8 +98,8 @@ def test_floats_and_bytes() -> None:
 def test_a_pose_map_has_the_size_of_the_portrait_crop() -> None:
     pose = result(align_pose(track(7), track(1)))
     assert len(pose) == 7
-    assert preview(pose).shape == (1, 128, 128, 3)
-    assert not preview(pose).any()
+    assert pose_pictures(pose, 0).shape == (1, 128, 128, 3)
+    assert not pose_pictures(pose, 0).any()
 
 
 def test_pasting_changes_the_square_alone() -> None:
@@ -160,3 +160,16 @@ def test_a_preview_learns_its_colours_from_the_portrait() -> None:
     factors, offset = rgb_factors(torch.from_numpy(latent).permute(2, 0, 1)[None].float(), image)
     shown = latent.reshape(-1, 16) @ np.array(factors) + offset
     assert np.abs(shown - (colours.reshape(-1, 3) / 127.5 - 1)).mean() < 0.05
+
+
+def test_pictures_to_look_at_are_spread_over_the_clip() -> None:
+    assert spread(5, 0) == spread(5, 64) == [0, 1, 2, 3, 4]
+    assert spread(1600, 5) == [0, 400, 800, 1199, 1599]
+    assert spread(7, 1) == [0]
+
+
+def test_a_long_clip_s_pose_pictures_are_as_few_as_asked_for() -> None:
+    drawn = torch.rand(9, 3, 8, 8)
+    pose = PoseMaps(drawn, torch.arange(9), "paper")
+    assert torch.equal(pose_pictures(pose, 3), drawn[[0, 4, 8]].permute(0, 2, 3, 1))
+    assert len(pose_pictures(pose, 0)) == 9

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from hp_core.config import AlignConfig, check_range
 from hp_core.errors import OptionError, PortraitError
-from hp_core.pose.draw import EYE_POINTS, LIMBS, distinct_maps
+from hp_core.pose.draw import EYE_POINTS, LIMBS
 from hp_core.pose.keypoints import FACE, NECK, NOSE, VISIBLE, filled, from_track, in_square
 from hp_core.progress import Notice, Stage
 from hp_core.values import FaceTrack, PoseKeypoints, PoseMaps
@@ -146,13 +145,6 @@ def steadied(points: np.ndarray, config: AlignConfig) -> np.ndarray:
     growth = (size / size[config.reference]) ** (growing - 1)
     out[..., :2] = place[:, None] + growth[:, None, None] * (out[..., :2] - nose[:, None])
     return out.astype(np.float32)
-
-
-def preview(pose: PoseMaps) -> Tensor:
-    """The maps as pictures, (frames, or 1 where all are alike, height, width, 3) float32 in 0..1."""
-    frames = range(len(pose)) if pose.skeletons is not None or len(pose.maps) > 1 else range(1)
-    maps, rows = distinct_maps(pose, frames)
-    return maps[rows].permute(0, 2, 3, 1).contiguous()
 
 
 def _of_clip(name: str, track: FaceTrack, keypoints: PoseKeypoints | None, *, frames: int) -> PoseKeypoints:

@@ -25,29 +25,29 @@ def run(name, **inputs):
 
 
 def pictures(portrait, driving, memory, rooms):
-    """Pictures of six frames through every block that holds a network, and the UNet's share; each of ``rooms`` is set, then sampled in."""
+    """Pictures of three frames by every block that holds a network, and the UNet's share; in each of ``rooms`` it samples once."""
     model, vae, _ = run("Load", weights=folders.DEMO, precision="fp32", analyzer="mediapipe", memory=memory, attention="math")
     motion = run("MotionEncode", model=model, face_track=driving, intensity=run("IntensityEstimate", face_track=driving, rule="paper")[0])
     appearance = run("AppearanceEncode", model=model, vae=vae, portrait=portrait)
     given = {"model": model, "appearance": appearance[0], "motion": motion[0], "seed": 1, "steps": 1, "sampler": "euler"}
-    given |= {"appearance_guidance": 1.5, "motion_guidance": 1.0, "options": {"pad_frames": 1}}
+    given |= {"appearance_guidance": 1.0, "motion_guidance": 1.0, "options": {"pad_frames": 0}}
     made = []
     for state, free in rooms:
         mm.vram_state, mm.get_free_memory = state, lambda _=None, torch_free_too=False, free=free: (free, 0) if torch_free_too else free
         made.append(run("PortraitSampler", **given)[0])
     patcher = model.loaded.networks["unet"].patcher
     share = patcher.loaded_size() / patcher.model_size()
-    return torch.cat([run("PortraitDecode", latent=latent, vae=vae, chunk=3)[0] for latent in made]), share
+    return torch.cat([run("PortraitDecode", latent=latent, vae=vae, chunk=2)[0] for latent in made]), share
 
 
 with torch.inference_mode():
     analyzer = run("Load", weights=folders.DEMO, precision="fp32", analyzer="mediapipe", memory="auto", attention="math")[2]
-    portrait, driving, _, _ = run("DrawnFaces", pair=3, frames=6, size=256)
+    portrait, driving, _, _ = run("DrawnFaces", pair=3, frames=3, size=256)
     rule = {"which": "largest", "face_index": 0, "on_missing": "hold", "crop": "whole", "start": 0, "frames": 0}
     tracks = [run("FaceCrop", analyzer=analyzer, **clip, **rule)[0] for clip in ({"images": portrait}, {"video": driving})]
     roomy = mm.VRAMState.NORMAL_VRAM, 64 << 30
     tight = mm.VRAMState.NORMAL_VRAM, int(mm.minimum_inference_memory()) - 20_000_000  # somebody else has taken most of the card
-    none = mm.VRAMState.NO_VRAM, 0
+    none = mm.VRAMState.NO_VRAM, tight[1]
     plain, _ = pictures(*tracks, "auto", [roomy])
     result = {"spread": float(plain.std())}
     mm.unload_all_models()

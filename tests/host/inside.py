@@ -16,6 +16,10 @@ sys.argv = sys.argv[:1]
 from comfy.cli_args import args  # noqa: E402
 
 args.cpu = True
+
+import torch  # noqa: E402
+
+torch.set_num_threads(1)  # threads that wait for each other on a busy machine take longer than one
 _spec = importlib.util.spec_from_file_location("pack", f"{folder}/__init__.py", submodule_search_locations=[folder])
 assert _spec is not None
 assert _spec.loader is not None

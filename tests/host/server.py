@@ -52,6 +52,7 @@ class Run:
     error: dict[str, Any] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
     previews: int = 0
+    late: int = 0  # messages of progress after Cancel was pressed
 
 
 class Server:
@@ -74,7 +75,7 @@ class Server:
         ]  # fmt: skip
         with self.log.open("w") as log:
             self.process = subprocess.Popen(command, cwd=checkout, stdout=log, stderr=log)
-        for _ in range(240):
+        for _ in range(900):  # a busy machine takes minutes
             if self.process.poll() is not None:
                 raise AssertionError(f"ComfyUI ended: {self.log.read_text()[-3000:]}")
             try:
@@ -115,7 +116,7 @@ class Server:
         if "prompt_id" not in answer or answer.get("node_errors"):  # what is left of a prompt runs all the same
             channel.close()
             return Run("refused", [], [], [], error=answer)
-        number, run, running = answer["prompt_id"], Run("", [], [], []), ""
+        number, run, running, cancelled = answer["prompt_id"], Run("", [], [], []), "", False
         while not run.status:
             content = channel.recv()
             if isinstance(content, bytes):
@@ -126,6 +127,7 @@ class Server:
             if data.get("prompt_id", number) != number:
                 continue
             run.messages.append(kind)
+            run.late += kind == "progress" and cancelled
             if kind == "execution_cached":
                 run.cached = data["nodes"]
             elif kind == "executing" and data["node"] is not None:
@@ -137,7 +139,7 @@ class Server:
             moving = kind == "progress" or (kind == "executing" and running)
             if cancel_in and moving and prompt.get(running, {}).get("class_type") == cancel_in:
                 self.post("/interrupt", {})
-                cancel_in = None
+                cancel_in, cancelled = None, True
         channel.close()
         for _ in range(50):  # the history is written a moment after the last message
             history = self.get(f"/history/{number}")

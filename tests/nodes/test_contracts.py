@@ -56,6 +56,14 @@ def test_every_socket_and_widget_explains_itself(nodes: dict[str, Any]) -> None:
             assert item.values["tooltip"].endswith("."), f"{number}.{item.id}"
 
 
+def test_every_widget_says_what_it_is_set_to_at_first(nodes: dict[str, Any]) -> None:
+    """Its released value, or the default where the release knows no such thing; dropdowns of a user's files have none."""
+    for number, node in nodes.items():
+        for item in widgets(node):
+            said = re.search(r"[Rr]eleased|Default: ", item.values["tooltip"])
+            assert said or item.id in ("weights", "file"), f"{number}.{item.id}"
+
+
 def test_the_first_face_of_a_block_is_small(nodes: dict[str, Any]) -> None:
     for number, node in nodes.items():
         shown = [item.id for item in widgets(node) if not item.extra_dict.get("advanced")]
@@ -157,6 +165,24 @@ def test_templates_fit_the_schemas(nodes: dict[str, Any], path: Path) -> None:
             if item.values.get("control_after_generate"):
                 assert next(values) == "fixed"
         assert list(values) == [], node["type"]
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
+def test_templates_name_the_models_that_the_frontend_may_fetch(path: Path) -> None:
+    from hp_core.weights.catalog import CATALOG
+
+    workflow = json.loads(path.read_text(encoding="utf-8"))
+    (load,) = (node for node in workflow["nodes"] if node["type"] == "HunyuanPortraitLoad")
+    models = load["properties"].get("models", [])
+    if load["widgets_values"][0].startswith("demo"):
+        assert models == [], "the demo set lies in the pack"
+        return
+    networks = {entry.path for entry in CATALOG.values() if entry.group == "animate" and not entry.name.endswith("_config")}
+    assert {model["name"] for model in models} == networks
+    for model in models:
+        assert model["directory"] == "HunyuanPortrait"
+        assert model["url"].startswith("https://huggingface.co/")
+        assert model["url"].rpartition("/")[2] == model["name"].rpartition("/")[2]
 
 
 def test_host_py_alone_knows_comfy_and_torch() -> None:

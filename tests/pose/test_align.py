@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from hp_core.config import AlignConfig, PoseStyle
 from hp_core.errors import OptionError, PortraitError
-from hp_core.pose.align import Alignment, align_pose, fitted, preview, steadied
+from hp_core.pose.align import Alignment, align_pose, fitted, steadied
 from hp_core.pose.draw import distinct_maps
 from hp_core.pose.keypoints import BODY, NECK, NOSE, POINTS
+from hp_core.preview import pose_pictures
 from hp_core.progress import Notice, result
 from hp_core.values import FaceTrack, PoseKeypoints
 
@@ -142,8 +143,8 @@ def test_strength_and_locks_act_on_the_way_of_the_nose():
 def test_released_is_black_and_keeps_one_map():
     pose = result(align_pose(track(7), track(1)))
     assert (pose.mode, len(pose), len(pose.maps)) == ("black", 7, 1)
-    assert not preview(pose).any()
-    assert len(preview(pose)) == 1
+    assert not pose_pictures(pose, 0).any()
+    assert len(pose_pictures(pose, 0)) == 1
 
 
 def test_paper_mode_lays_the_noses_on_each_other_in_the_crop():
