@@ -395,7 +395,8 @@ class StepPreview:
         picture = None
         if self.previewer is not None:
             middle = len(latents) // 2
-            picture = self.previewer.decode_latent_to_preview_image("JPEG", latents[middle : middle + 1])
+            shown = latents[middle : middle + 1].to(mm.get_torch_device())
+            picture = self.previewer.decode_latent_to_preview_image("JPEG", shown)
         self.bar.update_absolute(done, self.total, picture)
 
 

@@ -76,7 +76,8 @@ def test_overlapping_chunks_give_every_frame_once_and_fade(frames, chunk, data):
     assert all(second[:overlap] == one[len(one) - overlap :] for one, second in pairwise(calls))
     numbers = torch.cat([part for _, part in parts]).flatten() if parts else torch.empty(0)
     assert (numbers.diff() >= 0).all()  # from one chunk to the next, never back
-    assert (numbers.diff() <= 1 / (overlap + 1) + 1e-6).all()  # in steps as small as the overlap allows
+    if 2 * overlap < chunk:  # else one fade begins where the last one ends
+        assert (numbers.diff() <= 1 / (overlap + 1) + 1e-6).all()
 
 
 def test_an_overlap_changes_only_what_is_shared(vae):

@@ -35,7 +35,7 @@ class DenoiseState:
         step, steps: steps finished and their number.
         evaluation, evaluations: UNet evaluations done, and those of the whole run.
         sigma: noise level of ``latents``, 0 at the end of the last step.
-        latents: (frames, 4, height, width) float32, scaled VAE space; they change at the end of a step only.
+        latents: (frames, 4, height, width) float32 on the CPU, scaled VAE space; they change at the end of a step only.
         clean: what the last finished step took for the result, of the same shape; the portrait before the first.
     """
 
@@ -66,7 +66,8 @@ def denoise(
 ) -> Iterator[DenoiseState]:
     """Denoise a whole clip, window by window; the last state holds the result.
 
-    What grows with the clip on ``device`` are the latents alone: tokens and pose features are made for the window at hand. With
+    Nothing on ``device`` grows with the clip: latents wait in main memory, where a step is made too, and tokens, pose features and
+    latents go over for the window at hand. With
     ``config.reuse_every`` above 1 the deep features of every frame wait in main memory (`DeepReuse`).
 
     Args:
@@ -87,11 +88,11 @@ def denoise(
     if len(motion) != frames or len(pose) != frames:
         raise OptionError(f"The clip has {frames} frames of noise, {len(motion)} of motion, {len(pose)} of pose; they must be equal.")
     dtype = unet.dtype
-    sigmas, timesteps = schedule.sigmas.to(device), schedule.timesteps.to(device)
-    reference = reference_latent.to(device, torch.float32)
+    sigmas, timesteps = schedule.sigmas.cpu(), schedule.timesteps.to(device)
+    reference = reference_latent.to("cpu", torch.float32)
     done_steps = range(config.start_step, min(config.end_step, schedule.steps))
-    latents = reference * scaling_factor + noise.to(device, torch.float32) * sigmas[config.start_step]
-    condition, clean = reference.to(dtype), (reference * scaling_factor).expand_as(latents)
+    latents = reference * scaling_factor + noise.to("cpu", torch.float32) * sigmas[config.start_step]
+    condition, clean = reference.to(device, dtype), (reference * scaling_factor).expand_as(latents)
     projected = unet.project_appearance(appearance.to(device, dtype))
     time_ids = torch.tensor([[config.fps, config.motion_bucket_id, config.noise_aug]], device=device)
     weights = step_weights(config, schedule)
@@ -109,12 +110,12 @@ def denoise(
         shift = step_shift(step, shift=config.shift, size=config.window)
         summed, visits = torch.zeros_like(latents), latents.new_zeros(frames)
         for window in plan(shift=shift):
-            index = torch.tensor(window, device=device)
+            index = torch.tensor(window)
             x = latents[index]  # (window, 4, height, width)
-            v = torch.zeros_like(x)
+            v = torch.zeros(x.shape, device=device)
             for term in branch_velocities(
                 unet,
-                scale_input(x, sigma).to(dtype),
+                scale_input(x, sigma).to(device, dtype),
                 timesteps[step],
                 weights[step],
                 condition=condition,
@@ -128,10 +129,10 @@ def denoise(
                 v += term
                 done += 1
                 yield DenoiseState(step, schedule.steps, done, evaluations, float(sigma), latents, clean)
-            predicted = clean_prediction(x, v, sigma)
-            for part in index.split(frames):  # no frame stands twice in a part, so the order of the sums is fixed on any device
+            predicted = clean_prediction(x, v.cpu(), sigma)
+            for part in index.split(frames):  # no frame stands twice in a part
                 summed.index_add_(0, part, predicted[: len(part)])
-                visits.index_add_(0, part, torch.ones(len(part), device=device))
+                visits.index_add_(0, part, torch.ones(len(part)))
                 predicted = predicted[len(part) :]
         clean = summed / visits[:, None, None, None]  # windows are averaged here: a step is linear in it
         latents = solver.step(latents, clean, sigmas, step)
