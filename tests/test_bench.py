@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from hp_core.bench.clip import Pace
-from hp_core.bench.memory import PeakMemory
+from hp_core.bench.memory import PeakMemory, counted_peaks, memory_config, peak_memory
 from hp_core.bench.quality import BASE, sampling_quality
 from hp_core.config import PortraitConfig
 from hp_core.errors import OptionError
@@ -117,3 +117,17 @@ def test_presets_change_what_they_say_and_options_count_more() -> None:
     assert sampling_for(released, preset="draft", steps=9).steps == 9
     with pytest.raises(OptionError, match="preset is 'quick'; choose one of: exact, balanced, fast, draft"):
         sampling_for(released, preset="quick")
+
+
+def test_what_a_card_holds_is_counted_without_one() -> None:
+    config = memory_config()
+    counted = counted_peaks(config, dtype=torch.float32)
+    measured = peak_memory(config, 24)
+    # The loop also holds the tokens, the pose features and the window's latents, and frees the step before it decodes.
+    assert max(counted["step"], counted["decode"]) == pytest.approx(measured["peak_bytes"], rel=0.15)
+    assert counted_peaks(config, window=16)["step"] == pytest.approx(2 * counted_peaks(config, window=8)["step"], rel=0.2)
+    half = counted_peaks(config)
+    assert half["weights"]["vae"] == counted["weights"]["vae"] / 2
+    assert half["weights"]["expression"] == counted["weights"]["expression"]  # always in float32
+    assert half["frugal"] < half["resident"]
+    assert counted_peaks(config, unet_storage="fp8")["weights"]["unet"] < half["weights"]["unet"]

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import nn
+from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from hp_core.config import PortraitConfig
 from hp_core.pose.align import black_pose
-from hp_core.sampling.denoise import denoise, start_noise
+from hp_core.sampling.denoise import branch_velocities, denoise, start_noise
+from hp_core.sampling.guidance import branch_weights
 from hp_core.sampling.schedule import make_schedule
 from hp_core.vae import decode_chunks
+from hp_core.weights.catalog import MODULES
 from hp_core.weights.load import build_module
 
 
@@ -33,11 +39,11 @@ class PeakMemory(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         # A view or an in-place operation returns a storage that came in with the arguments.
-        known = {id(s) for s in map(_storage, tree_leaves((args, kwargs))) if s is not None}
+        known = {id(s) for s in map(self._storage, tree_leaves((args, kwargs))) if s is not None}
         out = func(*args, **kwargs)
         for leaf in tree_leaves(out):
-            storage = _storage(leaf)
-            if storage is not None and leaf.device.type == self.device_type and id(storage) not in known | self._seen:
+            storage = self._storage(leaf)
+            if storage is not None and id(storage) not in known | self._seen:
                 self._count(storage)
         return out
 
@@ -53,9 +59,8 @@ class PeakMemory(TorchDispatchMode):
 
         weakref.finalize(storage, freed)
 
-
-def _storage(leaf: Any) -> torch.UntypedStorage | None:
-    return leaf.untyped_storage() if isinstance(leaf, torch.Tensor) and leaf.device.type != "meta" else None
+    def _storage(self, leaf: Any) -> torch.UntypedStorage | None:
+        return leaf.untyped_storage() if isinstance(leaf, torch.Tensor) and leaf.device.type == self.device_type else None
 
 
 def peak_memory(config: PortraitConfig, frames: int, *, device: torch.device | str = "cpu") -> dict[str, float]:
@@ -83,6 +88,94 @@ def peak_memory(config: PortraitConfig, frames: int, *, device: torch.device | s
             pass
     latent_bytes = 4 * latents.numel()
     return {"frames": frames, "peak_bytes": memory.peak, "latent_bytes": latent_bytes, "window": config.sampling.window}
+
+
+@torch.no_grad()
+def counted_peaks(
+    config: PortraitConfig,
+    *,
+    dtype: torch.dtype = torch.float16,
+    unet_storage: str = "compute",
+    size: int | None = None,
+    window: int | None = None,
+    chunk: int | None = None,
+) -> dict[str, Any]:
+    """What a device holds at most while a clip of any length is sampled and decoded, counted tensor by tensor without one.
+
+    Attention counts as fused kernels do it, which never hold its matrix of weights. Left out is what only a real device shows: the
+    workspaces of its kernels, and what its allocator keeps for later.
+
+    Args:
+        size, window, chunk: pixels of a side, frames of a window and of a decoded chunk; None takes the configuration's.
+
+    Returns:
+        Bytes: ``weights`` by module, ``step`` and ``decode``, what one evaluation of the UNet and one chunk need beside them, and the
+        peak of ``resident`` and of ``frugal`` memory (`hp_core.memory`).
+    """
+    from hp_core.weights.fp8 import store_in_fp8
+    from hp_core.weights.load import FLOAT32_MODULES
+
+    side = (size or config.face.image_size) // 8
+    frames, together = window or config.sampling.window, chunk or config.sampling.decode_chunk
+    channels, width = config.vae["latent_channels"], config.motion.token_dim
+    meta = torch.device("meta")
+    modules: dict[str, nn.Module] = {}
+    for name in MODULES:
+        with meta:
+            module = build_module(name, config).requires_grad_(False).eval()
+        if name == "unet" and unet_storage == "fp8":
+            store_in_fp8(module)
+        modules[name] = nn.Module.to(module, meta, torch.float32 if name in FLOAT32_MODULES else dtype)
+    weights = {name: sum(p.nbytes for p in (*module.parameters(), *module.buffers())) for name, module in modules.items()}
+
+    def empty(*shape: int) -> torch.Tensor:
+        return torch.empty(shape, device=meta, dtype=dtype)
+
+    unet: Any = modules["unet"]
+    vae: Any = modules["vae"]
+    shared: dict[str, Any] = {
+        "condition": empty(1, channels, side, side),
+        "appearance": unet.project_appearance(empty(1, config.appearance.tokens, width)),
+        "motion": empty(frames, config.motion.memories, width),
+        "pose": empty(1, frames, config.unet["block_out_channels"][0], side, side),
+        "time_ids": torch.empty(1, 3, device=meta),
+    }
+    scaled = empty(frames, channels, side, side)
+    with _fused_attention():
+        with PeakMemory(meta) as step:
+            for _ in branch_velocities(unet, scaled, torch.empty((), device=meta), branch_weights(2.0, 2.0), **shared):
+                pass
+        with PeakMemory(meta) as decode:
+            vae.decode(empty(together, channels, side, side), num_frames=together)
+    sampling, decoding = weights["unet"] + weights["pose_guider"] + step.peak, weights["vae"] + decode.peak
+    encoding = max(sum(weights[name] for name in names) for names in (FLOAT32_MODULES, ("dino", "image_proj", "vae")))
+    return {
+        "size": 8 * side,
+        "window": frames,
+        "chunk": together,
+        "dtype": str(dtype).removeprefix("torch."),
+        "unet_storage": unet_storage,
+        "weights": weights,
+        "step": step.peak,
+        "decode": decode.peak,
+        "resident": sum(weights.values()) + max(step.peak, decode.peak),
+        "frugal": max(sampling, decoding, encoding),
+    }
+
+
+@contextmanager
+def _fused_attention() -> Iterator[None]:
+    """On the meta device torch takes attention apart, and would count its matrix of weights."""
+    whole = functional.scaled_dot_product_attention
+
+    def fused(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+        return query.new_empty(*query.shape[:-1], value.shape[-1])
+
+    functional.scaled_dot_product_attention = fused  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        functional.scaled_dot_product_attention = whole
 
 
 def memory_config() -> PortraitConfig:

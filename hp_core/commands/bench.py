@@ -189,6 +189,35 @@ def bench_memory(
     figures("Peak memory", ["frames", "MiB", "of it latents, one copy"], rows, {"runs": runs}, as_json)
 
 
+@bench_app.command("card")
+def bench_card(
+    preset: Annotated[Preset, typer.Option(help="Which build.")] = "released",
+    size: Annotated[int | None, typer.Option(help="Side of the picture, pixels. Released: 512.")] = None,
+    window: Annotated[int | None, typer.Option(help="Frames of the window. Released: 25.")] = None,
+    decode_chunk: Annotated[int | None, typer.Option(help="Frames decoded together. Released: 8.")] = None,
+    dtype: Annotated[Dtype, typer.Option(help="Of UNet, appearance network and VAE.")] = "fp16",
+    as_json: Json = False,
+) -> None:
+    """Memory of a card that a clip of any length takes, counted tensor by tensor without one."""
+    from hp_core.bench.memory import counted_peaks
+    from hp_core.config import UNET_STORAGES, PortraitConfig
+    from hp_core.weights.tools import DTYPES
+
+    config, options = PortraitConfig.preset(preset), {"size": size, "window": window, "chunk": decode_chunk}
+    runs = [counted_peaks(config, dtype=DTYPES[dtype], unet_storage=storage, **options) for storage in UNET_STORAGES]
+    counts = [
+        ("weights of the UNet", [run["weights"]["unet"] for run in runs]),
+        ("all weights", [sum(run["weights"].values()) for run in runs]),
+        ("a step, beside them", [run["step"] for run in runs]),
+        ("a decoded chunk, beside them", [run["decode"] for run in runs]),
+        ("peak, memory resident", [run["resident"] for run in runs]),
+        ("peak, memory frugal", [run["frugal"] for run in runs]),
+    ]
+    rows = [[name, *(f"{count / 2**30:.2f}" for count in values)] for name, values in counts]
+    title = f"{runs[0]['window']} frames at {runs[0]['size']}x{runs[0]['size']}, {dtype}, GiB"
+    figures(title, ["", *(f"UNet stored as {run['unet_storage']}" for run in runs)], rows, {"runs": runs}, as_json)
+
+
 @bench_app.command("face")
 def bench_face(
     video: Annotated[Path, typer.Argument(help="A video with a face.")],
