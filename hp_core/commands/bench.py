@@ -189,6 +189,24 @@ def bench_memory(
     figures("Peak memory", ["frames", "MiB", "of it latents, one copy"], rows, {"runs": runs}, as_json)
 
 
+@bench_app.command("host")
+def bench_host(
+    frames: Annotated[list[int] | None, typer.Option(help="Clip lengths, 1 or more. Repeatable. Default: 50 and 150.")] = None,
+    long: Annotated[int, typer.Option(help="Length for which the growth between the shortest and the longest is reckoned.")] = 1600,
+    as_json: Json = False,
+) -> None:
+    """Host memory against the clip's length, at the released sizes with thin untrained networks, which take seconds a frame."""
+    from hp_core.bench.host import host_memory
+
+    runs = host_memory(frames or [50, 150])
+    short, longest = (pick(runs, key=lambda run: run["frames"]) for pick in (min, max))
+    growth = (longest["bytes"] - short["bytes"]) / max(longest["frames"] - short["frames"], 1)
+    rows = [[f"{run['frames']}", f"{run['bytes'] / 2**20:.0f}"] for run in runs]
+    rows += [["a frame more", f"{growth / 2**20:.2f}"], [f"growth over {long} frames", f"{long * growth / 2**20:.0f}"]]
+    facts = {"runs": runs, "bytes_a_frame": growth, "frames": long, "growth": long * growth}
+    figures("Most memory of the process, MiB", ["frames", "MiB"], rows, facts, as_json)
+
+
 @bench_app.command("card")
 def bench_card(
     preset: Annotated[Preset, typer.Option(help="Which build.")] = "released",
