@@ -179,14 +179,15 @@ def with_lora(model: PortraitModel, path: Path, strength: float) -> PortraitMode
     """
     from comfy.weight_adapter import LoRAAdapter
 
-    from hp_core.unet.temporal import set_spatial_only
+    from hp_core.unet.temporal import is_temporal, set_spatial_only
     from hp_core.weights.lora import Lora, read_lora
 
     lora, unet = Lora(path, strength), model.models.unet
     factors = read_lora(lora.path, unet)
     if lora.strength == 0:
         return model
-    set_spatial_only(unet, False)  # a set of single frames leaves its temporal layers out, which the LoRA may now give something to say
+    if any(map(is_temporal, factors)):
+        set_spatial_only(unet, False)  # a set of single frames leaves them out as long as they have nothing to say
     patches = {name: LoRAAdapter(set(), (f.up, f.down, f.alpha, None, None, None)) for name, f in factors.items()}
     return replace(model, unet=model.network("unet").patched(patches, lora.strength))
 

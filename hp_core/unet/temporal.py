@@ -32,6 +32,11 @@ def set_spatial_only(module: nn.Module, spatial_only: bool) -> None:
             setattr(part, "spatial_only", spatial_only)  # noqa: B010  # an attribute of some modules alone, says mypy
 
 
+def is_temporal(name: str) -> bool:
+    """Whether the parameter ``name`` of a UNet belongs to its temporal layers."""
+    return any(part.startswith(("temporal_", "time_pos_embed")) for part in name.split("."))
+
+
 def temporal_outputs(module: nn.Module) -> Iterator[nn.Module]:
     """The layers that carry what temporal layers say: with zeros in all of them, time passes through unchanged."""
     for part in module.modules():

@@ -312,6 +312,19 @@ def test_the_published_checker_finds_nothing_wrong(server: Server, tmp_path: Pat
         assert run.returncode == 0, f"{call}: {run.stdout}{run.stderr}"
 
 
+def test_the_weights_with_a_lora_are_the_sum_and_then_the_old_ones(server: Server, tmp_path: Path) -> None:
+    """Put on, made stronger, put on again, taken off, and two in a row, in ComfyUI's care."""
+    code = (PACK / "tests" / "host" / "lora_in_host.py").read_text(encoding="utf-8")
+    weights = server.base / "models" / "HunyuanPortrait"
+    line = [interpreter(server.checkout), "-c", code, str(server.checkout), str(PACK), str(weights), str(tmp_path)]
+    run = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr[-2000:]
+    found = json.loads(run.stdout.strip().splitlines()[-1])
+    assert len(found["errors"]) == 8
+    assert max(found["errors"]) < 1e-4, found
+    assert found["the same in the end"] is found["zero is none"] is True
+
+
 def test_a_lora_is_put_on_and_taken_off(server: Server, template: Template) -> None:
     """A new strength runs the sampler alone; the first one gives what it gave before, so nothing has been added up."""
     import torch
@@ -347,8 +360,9 @@ def test_a_lora_is_put_on_and_taken_off(server: Server, template: Template) -> N
     strong, ran = pictures(2.0)
     assert "HunyuanPortraitLoad" not in ran
     assert "HunyuanPortraitAppearanceEncode" not in ran
-    server.post("/free", {"unload_models": True, "free_memory": True})  # the caches too, so that it is computed again
-    assert pictures(1.0)[0] == one
+    again, ran = pictures(1.0)
+    assert "HunyuanPortraitSampler" in ran
+    assert again == one
     assert pictures(0.0)[0] == plain
     assert plain
     assert len({b"".join(each) for each in (plain, one, strong)}) == 3

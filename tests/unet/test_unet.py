@@ -9,6 +9,7 @@ from diffusers import UNetSpatioTemporalConditionModel
 from hp_core.bench.flops import count_flops
 from hp_core.config import PortraitConfig
 from hp_core.unet.model import PortraitUNet
+from hp_core.unet.temporal import is_temporal, set_spatial_only
 
 CONFIG = PortraitConfig.demo().unet
 WIDTH, CHANNELS = CONFIG["block_out_channels"][0], CONFIG["in_channels"]
@@ -105,3 +106,24 @@ def test_operations_of_a_released_step():
     assert counts["step_tflop"] <= 64.5
     # what is shared must not be counted away: one full branch is 32.1 T with keys and values once a window
     assert 31.5 <= counts["branches_tflop"]["appearance+motion"] <= 32.5
+
+
+@torch.no_grad()
+def test_temporal_parameters_are_those_that_still_frames_do_without(unet, inputs):
+    """Changed, they change nothing as long as they are left out; every other one does."""
+    again = PortraitUNet.from_config(CONFIG).eval()
+    again.load_state_dict(unet.state_dict())
+    set_spatial_only(again, True)
+    before = again(**inputs)
+    names = [name for name, _ in again.named_parameters() if is_temporal(name)]
+    for name in names:
+        again.get_parameter(name).add_(1)
+    assert torch.equal(again(**inputs), before)
+    mixing = [name for name, _ in again.named_parameters() if "mixer" in name or "mix_factor" in name]
+    others = {name for name, _ in again.named_parameters()} - set(names) - set(mixing)
+    used = [name for name in others if not name.endswith("bias") and "to_k" not in name and "to_q" not in name]
+    for name in used:
+        kept = again.get_parameter(name).clone()
+        again.get_parameter(name).mul_(1.5)
+        assert not torch.equal(again(**inputs), before), name
+        again.get_parameter(name).copy_(kept)
