@@ -24,7 +24,7 @@ class AddLora(io.ComfyNode):
                 io.Combo.Input(
                     "lora",
                     options=folders.lora_files() or ["put .safetensors into models/loras"],
-                    tooltip="From models/loras. It must be of SVD's UNet; one that does not fit is refused. Press R for new files. Released: none.",
+                    tooltip="From models/loras, of SVD's UNet; one that does not fit is refused. Press R for new files. Released: none.",
                 ),
                 io.Float.Input(
                     "strength",
