@@ -1,0 +1,291 @@
+"""The command `animate`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hp_core.commands.options import (
+    Analyzer,
+    Branches,
+    Crop,
+    Drawing,
+    Dtype,
+    Intensity,
+    Json,
+    Keypoints,
+    Memory,
+    Noise,
+    OnMissing,
+    Paste,
+    Pose,
+    PoseMissing,
+    Sampler,
+    SpeedPreset,
+    Translation,
+    UnetStorage,
+    View,
+    Windows,
+)
+from hp_core.commands.parse import face, lora, person, ramp, switches
+from hp_core.terminal import Bars
+
+_FACES, _POSE = "Faces and pasting", "Pose"
+
+
+def animate(
+    portrait: Annotated[Path, typer.Argument(help="The picture to animate.")],
+    driving: Annotated[Path, typer.Argument(help="Video whose motion it takes on, a picture, or a file of `hp-portrait motion save`.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Video to write: .mp4, .mov or .mkv.")],
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Folder that holds hyportrait/. Default: pretrained_weights/ or models/HunyuanPortrait/ from here."),
+    ] = None,
+    loras: Annotated[
+        list[str] | None,
+        typer.Option("--lora", help="FILE or FILE:STRENGTH, -10..10, default 1: a .safetensors LoRA of SVD's UNet. Repeatable."),
+    ] = None,
+    view: Annotated[
+        View, typer.Option(help="portrait: pasted back into the picture; crop: the square alone; compare: side by side.")
+    ] = "portrait",
+    seed: Annotated[int, typer.Option(help="Of the starting noise, 0 to 2^63 - 1.")] = 0,
+    start: Annotated[int, typer.Option(help="First driving frame, from 0.")] = 0,
+    frames: Annotated[int | None, typer.Option(help="Driving frames to use, 1 or more. Default: all.")] = None,
+    preset: Annotated[
+        SpeedPreset,
+        typer.Option(help="Speed against likeness to the released way: see docs/speed.md. Options named besides count more."),
+    ] = "exact",
+    steps: Annotated[int | None, typer.Option(help="Denoising steps, 1..1000. Released: 25.")] = None,
+    sampler: Annotated[
+        Sampler | None, typer.Option(help="Released: euler. Paper: ddim. dpmpp_2m and unipc need fewer steps; lcm is for an LCM-LoRA.")
+    ] = None,
+    noise: Annotated[Noise | None, typer.Option(help="Starting noise of the frames; shared flickers less. Released: independent.")] = None,
+    appearance_guidance: Annotated[
+        str | None, typer.Option(help="Scale, 0..100, or FIRST:LAST for a ramp over the steps. Released: 2.")
+    ] = None,
+    motion_guidance: Annotated[
+        str | None, typer.Option(help="Scale, 0..100, or FIRST:LAST for a ramp over the steps. Released: 2.")
+    ] = None,
+    guidance_interval: Annotated[
+        str | None, typer.Option(help="LOW:HIGH, sigmas inside which guidance counts; outside it one branch is left. Released: always.")
+    ] = None,
+    start_step: Annotated[
+        int | None, typer.Option(help="First step done, from 0; a later one begins with the portrait under that noise. Released: 0.")
+    ] = None,
+    reuse_every: Annotated[
+        int | None,
+        typer.Option(help="Compute the UNet's deep blocks every n-th step, 1..1000; approximate above 1, takes memory. Released: 1."),
+    ] = None,
+    window: Annotated[int | None, typer.Option(help="Frames the UNet sees together, 1 or more. Released: 25.")] = None,
+    overlap: Annotated[int | None, typer.Option(help="Frames shared by neighbouring windows, 0 to below the window. Released: 3.")] = None,
+    shift: Annotated[int | None, typer.Option(help="Frames all windows move back at each step, 0 or more. Released: 3.")] = None,
+    windows: Annotated[
+        Windows | None, typer.Option(help="ring: wrapping around the clip. line: as few as cover it. Released: ring.")
+    ] = None,
+    branches: Annotated[
+        Branches | None, typer.Option(help="Guidance's branches; together takes more memory, the picture is the same. Default: one by one.")
+    ] = None,
+    pad_frames: Annotated[
+        int | None, typer.Option(help="Warm-up frames before and after the clip, cut off later, 0 or more. Released: 15.")
+    ] = None,
+    decode_chunk: Annotated[
+        int | None, typer.Option(help="Frames the VAE decodes together, 1 or more; changes the picture. Released: 8.")
+    ] = None,
+    decode_overlap: Annotated[
+        int | None, typer.Option(help="Frames that two chunks share, blended, 0 to below the chunk. Released: 0.")
+    ] = None,
+    conditioning_fps: Annotated[
+        float | None, typer.Option(help="Frames/s told to the UNet, 0 or more; the clip keeps its own rate. Released: 12.5.")
+    ] = None,
+    motion_bucket_id: Annotated[float | None, typer.Option(help="SVD's motion bucket told to the UNet, 0 or more. Released: 0.")] = None,
+    noise_aug: Annotated[float | None, typer.Option(help="SVD's noise augmentation told to the UNet, 0 or more. Released: 0.")] = None,
+    intensity: Annotated[Intensity | None, typer.Option(help="Rule of motion intensity. Released: released. Paper: eq. 2-3.")] = None,
+    analyzer: Annotated[
+        Analyzer, typer.Option(help="Face analyzer. The weights were released with yolo; mediapipe needs no extra licence.")
+    ] = "mediapipe",
+    analyzer_model: Annotated[Path | None, typer.Option(help="Its model file (insightface: folder). Default: the usual places.")] = None,
+    detection_threshold: Annotated[float, typer.Option(help="Lowest confidence that counts as a face, between 0 and 1.")] = 0.5,
+    portrait_face: Annotated[
+        str,
+        typer.Option(help="largest, leftmost, rightmost, topmost, bottommost, center, an index (0 is the largest), or X,Y: the nearest."),
+    ] = "largest",
+    driving_face: Annotated[str, typer.Option(help="The same for the driving video's first frame.")] = "largest",
+    portrait_like: Annotated[
+        Path | None, typer.Option(help="A picture of the person meant in the portrait, compared by ArcFace.", rich_help_panel=_FACES)
+    ] = None,
+    driving_like: Annotated[Path | None, typer.Option(help="The same for the driving video.", rich_help_panel=_FACES)] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(help="FACE=DRIVING: another face of the portrait, and its driver. Repeatable.", rich_help_panel=_FACES),
+    ] = None,
+    crop: Annotated[
+        Crop,
+        typer.Option(
+            help="face: a square around it, fixed, as released; follow: one that moves along with the driver; whole: the picture and the "
+            "video are portrait crops already."
+        ),
+    ] = "face",
+    stiffness: Annotated[
+        int, typer.Option(help="Of the square that follows: frames its way is smoothed over, each side.", rich_help_panel=_FACES)
+    ] = 12,
+    paste: Annotated[
+        Paste, typer.Option(help="What is pasted back: the whole crop, as released, or the region of the face.", rich_help_panel=_FACES)
+    ] = "crop",
+    match_colour: Annotated[
+        bool, typer.Option(help="Bring each pasted frame to the colours of the portrait's own border.", rich_help_panel=_FACES)
+    ] = False,
+    translation: Annotated[
+        Translation, typer.Option(help="The head's place in the motion: released is zero, predicted the encoder's.", rich_help_panel=_POSE)
+    ] = "as it is",
+    pose: Annotated[
+        Pose,
+        typer.Option(
+            help="released: black. paper: the driver's skeleton brought onto the portrait. identity: left where it is.",
+            rich_help_panel=_POSE,
+        ),
+    ] = "released",
+    pose_keypoints: Annotated[
+        Keypoints, typer.Option(help="Where they come from; auto: DWPose where its files are.", rich_help_panel=_POSE)
+    ] = "auto",
+    pose_strength: Annotated[float, typer.Option(help="Of the head's way and growth, -4..4; 0 stands still.", rich_help_panel=_POSE)] = 1.0,
+    pose_lock: Annotated[
+        list[str] | None,
+        typer.Option(help="x, y or scale: the head keeps its place, or its size. Repeatable.", rich_help_panel=_POSE),
+    ] = None,
+    pose_level: Annotated[
+        bool, typer.Option(help="Turn by the angle between the skeletons too, for a tilted camera.", rich_help_panel=_POSE)
+    ] = False,
+    pose_reference: Annotated[
+        int, typer.Option(help="Frame of the driver that stands for the portrait, of those used.", rich_help_panel=_POSE)
+    ] = 0,
+    pose_missing: Annotated[PoseMissing, typer.Option(help="Frames in which nobody is seen.", rich_help_panel=_POSE)] = "interpolate",
+    pose_drawing: Annotated[
+        Drawing, typer.Option(help="How it is drawn; which of them the released weights saw is not public.", rich_help_panel=_POSE)
+    ] = "controlnet",
+    pose_part: Annotated[
+        list[str] | None,
+        typer.Option(help="body, face, hands or eyes (not between different people). Repeatable. Default: body.", rich_help_panel=_POSE),
+    ] = None,
+    on_missing: Annotated[
+        OnMissing,
+        typer.Option(help="Driving frames without the face: stop, hold the last points, or interpolate between the frames around."),
+    ] = "error",
+    device: Annotated[str | None, typer.Option(help="torch device. Default: the accelerator torch reports, else cpu.")] = None,
+    dtype: Annotated[Dtype | None, typer.Option(help="Default: fp32 on a CPU, fp16 elsewhere.")] = None,
+    unet_storage: UnetStorage = "compute",
+    memory: Memory = "resident",
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Run the UNet through torch.compile: a minute or more at first, then faster.")
+    ] = False,
+    sound: Annotated[bool, typer.Option(help="Pass the driving video's sound through.")] = True,
+    provenance: Annotated[bool, typer.Option(help="Write into the file that it is synthetic, by what, from which weights.")] = True,
+    crf: Annotated[int, typer.Option(help="H.264 quality, 1 (best) to 51.")] = 18,
+    as_json: Json = False,
+) -> None:
+    """Animate PORTRAIT with the motion of DRIVING.
+
+    Defaults are those of the weights' own configuration; for the published weights these are the released ones.
+    """
+    from hp_core.config import POSE_PARTS, AlignConfig, PoseStyle
+    from hp_core.config_files import read_config
+    from hp_core.face.analyzer import create_analyzer
+    from hp_core.pipeline import PortraitPipeline, sampling_for
+    from hp_core.request import AnimateOptions, check_request
+    from hp_core.video import probe
+    from hp_core.weights.catalog import CATALOG, weights_folder
+    from hp_core.weights.tools import DTYPES
+
+    options = AnimateOptions(
+        seed=seed,
+        portrait_face=face(portrait_face),
+        driving_face=face(driving_face),
+        portrait_like=portrait_like,
+        driving_like=driving_like,
+        people=tuple(person(text) for text in also or ()),
+        on_missing=on_missing,
+        crop=crop,
+        stiffness=stiffness,
+        view=view,
+        paste=paste,
+        match_colour=match_colour,
+        intensity=intensity,
+        translation=translation,
+        pose=AlignConfig(
+            mode=pose,
+            strength=pose_strength,
+            **switches("--pose-lock", pose_lock or [], ("x", "y", "scale"), prefix="lock_"),
+            level=pose_level,
+            reference=pose_reference,
+            on_missing=pose_missing,
+            style=PoseStyle(pose_drawing, **switches("--pose-part", pose_part or ["body"], POSE_PARTS)),
+        ),
+        keypoints=pose_keypoints,
+        start=start,
+        frames=frames,
+        sound=sound,
+        provenance=provenance,
+        crf=crf,
+    )
+    check_request(portrait, driving, output, options)  # here, before the weights take minutes to load
+    added = tuple(lora(text) for text in loras or ())
+    folder = weights_folder(weights)
+    sampling = sampling_for(
+        read_config(folder),
+        preset=preset,
+        steps=steps,
+        sampler=sampler,
+        noise=noise,
+        appearance_guidance=ramp("--appearance-guidance", appearance_guidance),
+        motion_guidance=ramp("--motion-guidance", motion_guidance),
+        guidance_interval=ramp("--guidance-interval", guidance_interval),
+        start_step=start_step,
+        reuse_every=reuse_every,
+        window=window,
+        overlap=overlap,
+        shift=shift,
+        pad_frames=pad_frames,
+        windows=windows,
+        branches=branches,
+        decode_chunk=decode_chunk,
+        decode_overlap=decode_overlap,
+        fps=conditioning_fps,
+        motion_bucket_id=motion_bucket_id,
+        noise_aug=noise_aug,
+    )
+    beside = {"mediapipe": CATALOG["face_landmarker"], "yolo": CATALOG["yoloface"]}
+    model = analyzer_model or (beside[analyzer].find(folder) if analyzer in beside else None)
+    detector = create_analyzer(analyzer, model=model, threshold=detection_threshold)
+    with Bars(quiet=as_json) as bars:
+        kind = DTYPES[dtype] if dtype else None
+        loading = PortraitPipeline.load(
+            folder,
+            analyzer=detector,
+            device=device,
+            dtype=kind,
+            unet_storage=unet_storage,
+            memory=memory,
+            loras=added,
+            compiled=compiled,
+        )
+        pipeline = bars.run(loading)
+        bars.run(pipeline.animate(portrait, driving, output, sampling=sampling, options=options))
+    detector.close()
+    info = probe(output)
+    facts = {
+        "output": str(output),
+        "frames": info.frames,
+        "fps": str(info.fps),
+        "size": [info.width, info.height],
+        "sound": info.has_audio,
+        "weights": pipeline.models.fingerprint,
+        "seconds": {stage: round(seconds, 2) for stage, seconds in bars.seconds.items()},
+        "notices": bars.notices,
+    }
+    if as_json:
+        typer.echo(json.dumps(facts))
+    else:
+        sound_text = "with sound" if info.has_audio else "without sound"
+        typer.echo(f"{output}: {info.frames} frames of {info.width}x{info.height} at {float(info.fps):g} frames/s, {sound_text}")
