@@ -205,7 +205,7 @@ def animate(
     device: Annotated[str | None, typer.Option(help="torch device. Default: the accelerator torch reports, else cpu.")] = None,
     dtype: Annotated[Dtype | None, typer.Option(help="Default: fp32 on a CPU, fp16 elsewhere.")] = None,
     compiled: Annotated[
-        bool, typer.Option("--compile", help="Run the UNet through torch.compile: a minute or more at first, then faster.")
+        bool, typer.Option("--compile", help="Run the UNet through torch.compile, which takes minutes at first, once a process.")
     ] = False,
     sound: Annotated[bool, typer.Option(help="Pass the driving video's sound through.")] = True,
     provenance: Annotated[bool, typer.Option(help="Write into the file that it is synthetic, by what, from which weights.")] = True,

@@ -97,7 +97,7 @@ class PortraitPipeline:
 
         Args:
             loras: merged into the UNet.
-            compiled: run the UNet through `torch.compile`; the first evaluations of a process take a minute or more.
+            compiled: run the UNet through `torch.compile`; the first evaluations of a process take minutes.
 
         Raises:
             PortraitError: see `load_models`, or torch cannot compile here.
