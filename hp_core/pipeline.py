@@ -117,7 +117,7 @@ class PortraitPipeline:
             unet_storage: of `UNET_STORAGES`; see `load_models`.
             memory: of `MEMORY_MODES`; see `hp_core.memory`.
             loras: merged into the UNet.
-            compiled: run the UNet through `torch.compile`; the first evaluations of a process take a minute or more.
+            compiled: run the UNet through `torch.compile`; the first evaluations of a process take minutes.
 
         Raises:
             WeightsError: see `load_models`.

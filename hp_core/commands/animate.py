@@ -178,7 +178,10 @@ def animate(
     unet_storage: UnetStorage = "compute",
     memory: Memory = "resident",
     compiled: Annotated[
-        bool, typer.Option("--compile", help="Run the UNet through torch.compile: a minute or more at first, then faster.")
+        bool,
+        typer.Option(
+            "--compile", help="Run the UNet through torch.compile, which takes minutes at first; what it gains depends on the machine."
+        ),
     ] = False,
     sound: Annotated[bool, typer.Option(help="Pass the driving video's sound through.")] = True,
     provenance: Annotated[bool, typer.Option(help="Write into the file that it is synthetic, by what, from which weights.")] = True,

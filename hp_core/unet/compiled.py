@@ -9,7 +9,7 @@ from hp_core.errors import OptionError
 
 
 def compile_unet(unet: nn.Module, device: torch.device | str, *, backend: str = "inductor") -> None:
-    """Let calls of ``unet`` run compiled, from the first one on, which takes a minute or more.
+    """Let calls of ``unet`` run compiled, from the first one on, which takes minutes.
 
     Shapes are compiled as they are: a window always has the same number of frames, so clips of any length share what was compiled;
     another size of the picture or of the window is compiled anew.
