@@ -179,9 +179,7 @@ def animate(
     memory: Memory = "resident",
     compiled: Annotated[
         bool,
-        typer.Option(
-            "--compile", help="Run the UNet through torch.compile, which takes minutes at first; what it gains depends on the machine."
-        ),
+        typer.Option("--compile", help="Run the UNet through torch.compile, which takes minutes at first, once a process."),
     ] = False,
     sound: Annotated[bool, typer.Option(help="Pass the driving video's sound through.")] = True,
     provenance: Annotated[bool, typer.Option(help="Write into the file that it is synthetic, by what, from which weights.")] = True,
