@@ -191,14 +191,14 @@ def bench_memory(
 
 @bench_app.command("host")
 def bench_host(
-    frames: Annotated[list[int] | None, typer.Option(help="Clip lengths, 1 or more. Repeatable. Default: 50 and 150.")] = None,
+    frames: Annotated[list[int] | None, typer.Option(help="Clip lengths, 1 or more. Repeatable. Default: 100 and 200.")] = None,
     long: Annotated[int, typer.Option(help="Length for which the growth between the shortest and the longest is reckoned.")] = 1600,
     as_json: Json = False,
 ) -> None:
     """Host memory against the clip's length, at the released sizes with thin untrained networks, which take seconds a frame."""
     from hp_core.bench.host import host_memory
 
-    runs = host_memory(frames or [50, 150])
+    runs = host_memory(frames or [100, 200])  # the video encoder looks some 60 frames ahead
     short, longest = (pick(runs, key=lambda run: run["frames"]) for pick in (min, max))
     growth = (longest["bytes"] - short["bytes"]) / max(longest["frames"] - short["frames"], 1)
     rows = [[f"{run['frames']}", f"{run['bytes'] / 2**20:.0f}"] for run in runs]

@@ -14,6 +14,8 @@ def write_inputs(folder: Path, *, frames: int | None = None, size: int = SIZE) -
     """Write `portrait.png` (about at rest) and `driving.mp4` into ``folder``; returns both paths."""
     from PIL import Image
 
+    from hp_core.demo.identity import Identity
+    from hp_core.demo.render import render
     from hp_core.demo.world import FPS, HeldOutPair
     from hp_core.files import make_folder, written_beside
     from hp_core.video import VideoWriter
@@ -23,7 +25,8 @@ def write_inputs(folder: Path, *, frames: int | None = None, size: int = SIZE) -
     with written_beside(portrait) as temporary:
         Image.fromarray(pair.portrait(size)).save(temporary)
     with VideoWriter(driving, fps=FPS) as writer:
-        for frame in pair.driving(frames or int(SECONDS * FPS), size):
+        performance = pair.performance(frames or int(SECONDS * FPS))
+        for frame in render(Identity.sample(pair.driver_seed), performance, size=size):  # one at a time: a clip may be long
             writer.write(frame)
     return portrait, driving
 
