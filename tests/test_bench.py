@@ -99,7 +99,8 @@ def test_quality_compares_with_the_released_way() -> None:
     assert by_name["exact"]["evaluated"] == 2 * 2 * 2 * 25 / 3  # steps, branches, windows of 33 frames with their warm-up
     assert by_name["no guidance"]["evaluated"] == by_name["exact"]["evaluated"] / 2
     assert by_name["preset draft"]["evaluated"] == 6  # one window of three frames, one branch
-    assert all(10 < row["psnr_to_exact"] < 60 for row in rows[1:])
+    assert by_name["windows on a line"]["psnr_to_exact"] is None  # the demo's frames do not see each other: the same to the last bit
+    assert all(10 < by_name[name]["psnr_to_exact"] < 60 for name in ("no guidance", "preset draft"))
     assert all(row["seconds_a_frame"] > 0 for row in rows)
 
 

@@ -10,11 +10,11 @@ from hp_core.errors import OptionError
 from hp_core.training.settings import SHIPPED, read_settings
 
 
-@pytest.mark.parametrize("name", ["demo", "released", "finetune"])
+@pytest.mark.parametrize("name", ["ablation", "demo", "released", "finetune"])
 def test_shipped_configurations_are_read(name: str) -> None:
     settings = read_settings(name)
-    assert settings.preset == ("demo" if name == "demo" else "released")
-    assert sorted(file.stem for file in SHIPPED.glob("*.yaml")) == ["demo", "finetune", "released"]
+    assert settings.preset == ("demo" if name in ("demo", "ablation") else "released")
+    assert sorted(file.stem for file in SHIPPED.glob("*.yaml")) == ["ablation", "demo", "finetune", "released"]
 
 
 def test_the_released_configuration_has_the_papers_optimiser() -> None:
