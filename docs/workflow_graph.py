@@ -161,7 +161,9 @@ def _widget(spec: list[Any], given: Any) -> list[Any]:
 
 
 def _extra(kind: str) -> int:
-    """Room for the picture that a block shows."""
+    """Room for the picture that a block shows; the sampler's live one is small."""
+    if kind == f"{PREFIX}Sampler":
+        return 160
     return 260 if kind in ("LoadImage", "PreviewImage", "SaveVideo", "LoadVideo", f"{PREFIX}TrackPreview", "MaskPreview") else 0
 
 

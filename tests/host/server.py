@@ -106,6 +106,12 @@ class Server:
             body = refusal.read()
         return json.loads(body) if body else {}
 
+    def forget(self) -> None:
+        """Drop every model and every cached result, which ComfyUI does when the next prompt has ended."""
+        self.post("/free", {"unload_models": True, "free_memory": True})
+        empty = {"width": 64, "height": 64, "batch_size": 1, "color": 0}
+        self.run({"1": {"class_type": "EmptyImage", "inputs": empty}, "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}})
+
     def run(self, prompt: dict[str, Any], *, cancel_in: str | None = None, timeout: float = 300) -> Run:
         """Run a prompt to its end; ``cancel_in`` presses Cancel as soon as a block of that class shows progress."""
         import websocket

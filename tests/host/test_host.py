@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from hp_core.weights.tools import init_folder
 
@@ -25,6 +26,11 @@ def only(prompt: dict[str, Any], kind: str) -> str:
     """The id of the one block of class ``kind``."""
     (found,) = (number for number, node in prompt.items() if node["class_type"] == kind)
     return found
+
+
+def pixels(server: Server, item: dict[str, str]) -> bytes:
+    """A preview's picture; its file also holds the prompt that asked for it first."""
+    return Image.open(server.base / "temp" / item["subfolder"] / item["filename"]).convert("RGB").tobytes()
 
 
 @pytest.mark.parametrize("number", NUMBERS)
@@ -62,7 +68,7 @@ def test_other_guidance_encodes_nothing_again(server: Server, template: Template
 def test_the_same_prompt_gives_the_same_video(server: Server, template: Template) -> None:
     files = []
     for _ in range(2):
-        server.post("/free", {"unload_models": True, "free_memory": True})
+        server.forget()
         prompt = template("8")
         sampler = only(prompt, "HunyuanPortraitSampler")
         prompt[sampler]["inputs"]["seed"] = 5
@@ -72,7 +78,7 @@ def test_the_same_prompt_gives_the_same_video(server: Server, template: Template
         assert sampler in run.executed
         previews = [number for number, node in prompt.items() if node["class_type"] == "PreviewImage"]
         pictures = [item for number in previews for item in run.outputs.get(number, {}).get("images", [])]
-        files.append([(server.base / "temp" / item["subfolder"] / item["filename"]).read_bytes() for item in pictures])
+        files.append([pixels(server, item) for item in pictures])
     assert files[0] == files[1]
     assert files[0]
 
@@ -103,12 +109,12 @@ def add_stage(prompt: dict[str, Any], stage: str) -> None:
 
 
 def shown(server: Server, prompt: dict[str, Any]) -> list[bytes]:
-    """Every picture that Portrait Decode makes, as files."""
+    """Every picture that Portrait Decode makes."""
     prompt["901"] = {"class_type": "PreviewImage", "inputs": {"images": [only(prompt, "HunyuanPortraitDecode"), 0]}}
     run = server.run(prompt)
     assert run.status == "success", run.error
     assert "901" in run.executed
-    return [(server.base / "temp" / item["subfolder"] / item["filename"]).read_bytes() for item in run.outputs["901"]["images"]]
+    return [pixels(server, item) for item in run.outputs["901"]["images"]]
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -128,7 +134,7 @@ def test_cancel_stops_a_stage_at_once_and_the_next_run_is_right(server: Server, 
     assert run.late <= 2, "the step that ran when Cancel was pressed, and one under way to it"
     faces["frames"], prompt[only(prompt, "HunyuanPortraitSampler")]["inputs"]["steps"] = 6, 2
     after = shown(server, prompt)
-    server.post("/free", {"unload_models": True, "free_memory": True})
+    server.forget()
     assert after == shown(server, prompt), "as of a host in which nothing was ever cancelled"
     assert len(after) == 6
 
