@@ -39,14 +39,6 @@ COMPARE_SIDE = 256  # fewest pixels of a side in the compare view; smaller resul
 Square = tuple[int, int, int, int]
 
 
-def animate(
-    pipeline: PortraitPipeline, portrait: Path, driving: Path, output: Path, *, sampling: SamplingConfig, options: AnimateOptions
-) -> Stage[Path]:
-    """See `PortraitPipeline.animate`."""
-    take = yield from prepare(pipeline, portrait, driving, output, sampling=sampling, options=options)
-    return (yield from take.write())
-
-
 def prepare(
     pipeline: PortraitPipeline, portrait: Path, driving: Path, output: Path, *, sampling: SamplingConfig, options: AnimateOptions
 ) -> Stage[Take]:

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hp_core.animate import Take, animate, prepare
+from hp_core.animate import Take, prepare
 from hp_core.appearance.encode import encode_appearance
 from hp_core.config import AlignConfig, PortraitConfig, SamplingConfig, check_choice, frames_from
 from hp_core.errors import FaceError, OptionError, PortraitError, about
@@ -283,7 +283,8 @@ class PortraitPipeline:
         Raises:
             PortraitError: see the stages; nothing is written then.
         """
-        return (yield from animate(self, portrait, driving, output, sampling=sampling or self.config.sampling, options=options))
+        take = yield from self.prepare(portrait, driving, output, sampling=sampling, options=options)
+        return (yield from take.write())
 
     def prepare(
         self,

@@ -23,6 +23,7 @@ from hp_core.progress import Notice, Progress, Stage
 from hp_core.values import Appearance, MotionTokens
 from hp_core.weights.catalog import MODULES
 from hp_core.weights.load import build_module
+from tests.stages import drained, with_notices
 
 CONFIG = PortraitConfig.demo()
 AWAY = torch.device("meta")
@@ -138,20 +139,11 @@ def inputs() -> tuple[Appearance, MotionTokens]:
 SAMPLING = replace(CONFIG.sampling, steps=2, window=3, overlap=0, appearance_guidance=(2.0, 2.0), decode_chunk=2)  # all three branches
 
 
-def drain(stage: Stage[Any]) -> tuple[Any, list[Any]]:
-    events = []
-    while True:
-        try:
-            events.append(next(stage))
-        except StopIteration as end:
-            return end.value, events
-
-
 def clip(of: PortraitPipeline, inputs: tuple[Appearance, MotionTokens]) -> tuple[Tensor, np.ndarray, list[str]]:
     """Latents, frames, and what is said on the way."""
-    latents, events = drain(of.sample(*inputs, None, sampling=SAMPLING, seed=3))
+    latents, notices = with_notices(of.sample(*inputs, None, sampling=SAMPLING, seed=3))
     frames = np.stack(list(of.decode(latents, sampling=SAMPLING)))
-    return latents, frames, [event.text for event in events if isinstance(event, Notice)]
+    return latents, frames, notices
 
 
 def test_every_mode_gives_the_same_picture_twice(inputs: tuple[Appearance, MotionTokens]) -> None:
@@ -221,7 +213,7 @@ def test_other_errors_pass(inputs: tuple[Appearance, MotionTokens]) -> None:
         raise RuntimeError("something else")
 
     with pytest.raises(RuntimeError, match="something else"):
-        drain(of.placement.run(("unet",), broken))
+        drained(of.placement.run(("unet",), broken))
     assert of.placement.mode == "resident"
 
 
@@ -231,7 +223,7 @@ def test_the_decoder_says_what_would_help_and_changes_nothing(inputs: tuple[Appe
     short = models.vae.decoder.conv_in = Short(models.vae.decoder.conv_in, times=1)
     short.weight = short.inner.weight  # type: ignore[assignment]  # where and in what it is to be decoded
     of = pipeline(mode, models)
-    latents, _ = drain(of.sample(*inputs, None, sampling=SAMPLING, seed=3))
+    latents, _ = drained(of.sample(*inputs, None, sampling=SAMPLING, seed=3))
     with pytest.raises(PortraitError, match=f"decoding 2 frames at once .*{remedy}, which changes the picture"):
         list(of.decode(latents, sampling=SAMPLING))
     assert short.calls == 1

@@ -15,10 +15,11 @@ from hp_core.evaluation.drawn import drawn_rows
 from hp_core.evaluation.make import CRF, Maker
 from hp_core.evaluation.manifest import Row
 from hp_core.pipeline import PortraitPipeline, sampling_for
-from hp_core.progress import Notice, Stage, result
+from hp_core.progress import Stage, result
 from hp_core.request import AnimateOptions
 from hp_core.video import read_frames
 from hp_core.weights.catalog import DEMO_WEIGHTS
+from tests.stages import with_notices
 
 FRAMES = 4
 
@@ -34,14 +35,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
 
 
 def made(pipeline: PortraitPipeline, rows: list[Row], folder: Path) -> tuple[list[Row], list[str]]:
-    notices, stage = [], Maker(pipeline, steps=1, crop="whole").make(rows, folder, "demo")
-    while True:
-        try:
-            event = next(stage)
-        except StopIteration as end:
-            return end.value, notices
-        if isinstance(event, Notice):
-            notices.append(event.text)
+    return with_notices(Maker(pipeline, steps=1, crop="whole").make(rows, folder, "demo"))
 
 
 def test_each_is_what_it_would_be_alone(pipeline: PortraitPipeline, asked: list[Row], tmp_path: Path) -> None:

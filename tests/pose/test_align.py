@@ -16,8 +16,9 @@ from hp_core.pose.align import Alignment, align_pose, fitted, steadied
 from hp_core.pose.draw import distinct_maps
 from hp_core.pose.keypoints import BODY, NECK, NOSE, POINTS
 from hp_core.preview import pose_pictures
-from hp_core.progress import Notice, result
+from hp_core.progress import result
 from hp_core.values import FaceTrack, PoseKeypoints
+from tests.stages import with_notices
 
 PAPER = AlignConfig(mode="paper")
 shifts = st.floats(-500, 500)
@@ -180,15 +181,9 @@ def test_tracks_alone_are_enough():
 def test_frames_without_keypoints_are_filled_and_reported():
     points, found = people(2, 5), np.array([True, False, False, True, False])
     points[~found] = 0
-    events = []
     stage = align_pose(track(5), track(1), PAPER, driving_keypoints=keypoints(points, found=found), portrait_keypoints=keypoints(people(2)))
-    while True:
-        try:
-            events.append(next(stage))
-        except StopIteration as end:
-            pose = end.value
-            break
-    assert [str(event.text)[:16] for event in events if isinstance(event, Notice)] == ["3 of 5 frames of"]
+    pose, notices = with_notices(stage)
+    assert [text[:16] for text in notices] == ["3 of 5 frames of"]
     nose = pose.skeletons[:, NOSE, :2]
     np.testing.assert_allclose(nose[1], nose[0] + (nose[3] - nose[0]) / 3, atol=1e-2)
     np.testing.assert_allclose(nose[4], nose[3], atol=1e-3)

@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 
 from hp_core.errors import ImageError, OptionError, VideoError
-from hp_core.progress import Notice
 from hp_core.study.make import Study, make_study
 from hp_core.study.media import plays_in_browsers, store_portrait, store_video
 from hp_core.study.questions import QUESTIONS
 from hp_core.video import probe, read_frames
+from tests.stages import with_notices
 
 from ..conftest import Run
 from .conftest import FRAMES, SIZE, SYSTEMS, write_rows, write_video
@@ -24,21 +24,9 @@ from .conftest import FRAMES, SIZE, SYSTEMS, write_rows, write_video
 Rows = list[dict[str, str]]
 
 
-def drain(stage: Any) -> tuple[Study, list[str]]:
-    """The study and the notices."""
-    notices = []
-    while True:
-        try:
-            event = next(stage)
-        except StopIteration as end:
-            return end.value, notices
-        if isinstance(event, Notice):
-            notices.append(event.text)
-
-
 @pytest.fixture(scope="module")
 def made(manifest: Path, rows: Rows, tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, list[str]]:
-    return drain(make_study(manifest, tmp_path_factory.mktemp("make") / "page", examples=(Path(rows[0]["result"]),)))
+    return with_notices(make_study(manifest, tmp_path_factory.mktemp("make") / "page", examples=(Path(rows[0]["result"]),)))
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +70,7 @@ def test_items_are_listed_by_their_random_names(page: dict[str, Any]) -> None:
 
 
 def test_two_studies_of_one_manifest_share_no_name(made: tuple[Study, list[str]], manifest: Path, tmp_path: Path) -> None:
-    other, _ = drain(make_study(manifest, tmp_path / "page"))
+    other, _ = with_notices(make_study(manifest, tmp_path / "page"))
     media = [{path.name for path in (folder / "media").iterdir()} for folder in (made[0].folder, other.folder)]
     assert media[0].isdisjoint(media[1])
     items = [set(json.loads(key.read_text(encoding="utf-8"))["items"]) for key in (made[0].key, other.key)]
@@ -132,7 +120,7 @@ def test_portraits_lose_their_tags_and_excess_pixels(tmp_path: Path) -> None:
 
 def test_a_title_cannot_end_the_script(manifest: Path, tmp_path: Path) -> None:
     title = 'Faces </script><b> & "quotes" <!-- ü'
-    study, _ = drain(make_study(manifest, tmp_path / "page", title=title))
+    study, _ = with_notices(make_study(manifest, tmp_path / "page", title=title))
     text = (study.folder / "index.html").read_text(encoding="utf-8")
     assert json.loads(text.split('id="study">')[1].split("</script>")[0])["title"] == title
 
@@ -142,7 +130,7 @@ def test_notices(rows: Rows, made: tuple[Study, list[str]], tmp_path: Path) -> N
     short = tmp_path / "short.mp4"
     write_video(short, np.zeros((5, SIZE, SIZE, 3), np.uint8))
     uneven = write_rows(tmp_path / "manifest.csv", [rows[0], rows[1] | {"result": str(short)}, rows[2]])
-    _, notices = drain(make_study(uneven, tmp_path / "page", title=f"How good is {SYSTEMS[0].upper()}?"))
+    _, notices = with_notices(make_study(uneven, tmp_path / "page", title=f"How good is {SYSTEMS[0].upper()}?"))
     said = "\n".join(notices)
     assert "short.mp4 lasts 0.4 s, its driving video 2.0 s" in said
     assert f"System '{SYSTEMS[1]}' answers 1 of 2 clips" in said
@@ -160,7 +148,7 @@ def test_files_of_another_kind_are_refused_before_anything_is_written(
     (tmp_path / "text.mp4").write_text("not a video", encoding="utf-8")
     manifest = write_rows(tmp_path / "manifest.csv", [rows[0] | {column: str(tmp_path / "text.mp4")}])
     with pytest.raises(error, match=r"text\.mp4"):
-        drain(make_study(manifest, tmp_path / "new" / "page"))
+        with_notices(make_study(manifest, tmp_path / "new" / "page"))
     assert nothing_but(tmp_path, "manifest.csv", "text.mp4")
 
 
@@ -175,7 +163,7 @@ def test_a_failure_on_the_way_leaves_nothing(manifest: Path, tmp_path: Path, mon
 
     monkeypatch.setattr("hp_core.study.make.store_video", fail)
     with pytest.raises(VideoError, match="damaged"):
-        drain(make_study(manifest, tmp_path / "page"))
+        with_notices(make_study(manifest, tmp_path / "page"))
     assert nothing_but(tmp_path)
 
 
@@ -183,12 +171,12 @@ def test_an_earlier_study_is_not_written_over(manifest: Path, tmp_path: Path) ->
     (tmp_path / "page").mkdir()
     (tmp_path / "page" / "index.html").write_text("old", encoding="utf-8")
     with pytest.raises(OptionError, match="is there already; name a new folder"):
-        drain(make_study(manifest, tmp_path / "page"))
+        with_notices(make_study(manifest, tmp_path / "page"))
     (tmp_path / "other.key.json").write_text("{}", encoding="utf-8")
     with pytest.raises(OptionError, match=r"The key .*other\.key\.json of an earlier study"):
-        drain(make_study(manifest, tmp_path / "other"))
+        with_notices(make_study(manifest, tmp_path / "other"))
     with pytest.raises(OptionError, match="title is empty"):
-        drain(make_study(manifest, tmp_path / "third", title=" "))
+        with_notices(make_study(manifest, tmp_path / "third", title=" "))
     assert nothing_but(tmp_path, "page", "other.key.json")
 
 

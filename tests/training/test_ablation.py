@@ -14,9 +14,10 @@ from hp_core.config_files import config_files, read_config
 from hp_core.errors import OptionError
 from hp_core.evaluation.ablate import ARMS, ablate
 from hp_core.motion.refiner import MotionRefiner
-from hp_core.progress import Notice, result
+from hp_core.progress import result
 from hp_core.training.animation import AnimationTask
 from hp_core.training.settings import read_settings
+from tests.stages import with_notices
 
 from . import tiny
 from .test_animation import SETTINGS, gradients
@@ -110,14 +111,7 @@ def test_what_is_left_trains(part: str, tmp_path: Path) -> None:
 
 
 def run(folder: Path, **options: object) -> tuple[object, list[str]]:
-    notices, stage = [], ablate(read_settings("ablation", SMALL), folder, pairs=2, frames=4, **options)  # type: ignore[arg-type]
-    while True:
-        try:
-            event = next(stage)
-        except StopIteration as end:
-            return end.value, notices
-        if isinstance(event, Notice):
-            notices.append(event.text)
+    return with_notices(ablate(read_settings("ablation", SMALL), folder, pairs=2, frames=4, **options))  # type: ignore[arg-type]
 
 
 @pytest.mark.slow

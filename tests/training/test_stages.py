@@ -25,6 +25,7 @@ from hp_core.training.store import Store, build_store, pixels
 from hp_core.training.vae import VaeTask, to_unit
 from hp_core.weights.load import build_module, load_models, read_state_dict
 from hp_core.weights.tools import save_module
+from tests.stages import drained
 
 from . import tiny
 
@@ -192,14 +193,7 @@ def test_every_stage_runs_from_its_configuration_and_its_weights_load(tmp_path: 
         animation=replace(base.animation, data=data, optim=optim, frames=1, spatial_only=True, freeze_vit=False, validation_steps=1),
     )
     for stage in ("vae", "identity", "motion", "animation"):
-        events: list[Any] = []
-        run = run_stage(stage, config, tmp_path / "run")
-        while True:
-            try:
-                events.append(next(run))
-            except StopIteration as end:
-                outcome = end.value
-                break
+        outcome, events = drained(run_stage(stage, config, tmp_path / "run"))
         assert outcome.finished
         assert any(isinstance(event, TrainingStep) for event in events)
         assert any(isinstance(event, Progress) for event in events) or stage in ("identity", "motion")
