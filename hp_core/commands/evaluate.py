@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from hp_core.commands.options import Json, Pose
+from hp_core.commands.options import Json, Pose, Translation
 from hp_core.errors import OptionError
 from hp_core.terminal import Bars, figures, table
 
@@ -25,6 +25,9 @@ def evaluate(
     steps: Annotated[int | None, typer.Option(help="Denoising steps, 1..1000. Default: the weights' own.")] = None,
     device: Annotated[str | None, typer.Option(help="torch device. Default: the accelerator torch reports, else cpu.")] = None,
     pose: Annotated[Pose, typer.Option(help="What the pose guider is shown: released is black.")] = "released",
+    translation: Annotated[
+        Translation, typer.Option(help="The head's place in the motion: released is zero, so that the pose alone tells it.")
+    ] = "as it is",
     swap: Annotated[
         bool,
         typer.Option(help="Instead: expression of one driver, head of the next; what comes through?"),
@@ -112,7 +115,8 @@ def evaluate(
     elif swap:
         _swapped(folder, pairs, frames, steps, device, as_json)
     else:
-        _on_drawn_people(folder, pairs, frames, steps, device, pose, output, as_json)
+        given = {"pairs": pairs, "frames": frames, "steps": steps, "device": device, "pose": pose, "translation": translation}
+        _on_drawn_people(folder, given, output, as_json)
 
 
 def _from_files(run: object, output: Path, as_json: bool) -> None:
@@ -146,15 +150,12 @@ def _swapped(folder: Path | None, pairs: int, frames: int, steps: int | None, de
     figures(title, ["correlation", "with it", "with the other"], rows, follows, as_json)
 
 
-def _on_drawn_people(
-    folder: Path | None, pairs: int, frames: int, steps: int | None, device: str | None, pose: str, output: Path | None, as_json: bool
-) -> None:
+def _on_drawn_people(folder: Path | None, given: dict[str, Any], output: Path | None, as_json: bool) -> None:
     from hp_core.evaluation.demo import evaluate_demo
     from hp_core.evaluation.report import correlation_table, score_table
 
     with Bars(quiet=as_json) as bars:
-        run = evaluate_demo(folder, pairs=pairs, frames=frames, steps=steps, device=device, pose=pose, report=output)
-        evaluation = bars.run(run)
+        evaluation = bars.run(evaluate_demo(folder, report=output, **given))
     follows = [[f"{cells[0]}: correlation, pooled / per pair", *cells[1:]] for cells in correlation_table(evaluation.systems, "truth")]
     rows = score_table(evaluation.systems) + follows
-    figures(f"{pairs} held-out pairs, {frames} frames each", ["", *evaluation.systems], rows, evaluation.facts(), as_json)
+    figures(f"{given['pairs']} held-out pairs, {given['frames']} frames each", ["", *evaluation.systems], rows, evaluation.facts(), as_json)

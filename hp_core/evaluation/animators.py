@@ -9,6 +9,7 @@ import numpy as np
 
 from hp_core.config import AlignConfig
 from hp_core.evaluation.case import Answer, Case
+from hp_core.motion.edit import with_translation
 from hp_core.progress import Stage, result
 
 if TYPE_CHECKING:
@@ -29,14 +30,27 @@ class PipelineAnimator:
         pipeline: loaded; its analyzer is closed by `close`.
         sampling: None takes the weights' own.
         pose: what the guider is shown; black as released.
+        translation: rule of `with_translation` for the head's place in the tokens.
     """
 
-    def __init__(self, pipeline: PortraitPipeline, sampling: SamplingConfig | None = None, pose: AlignConfig = AlignConfig()) -> None:
+    def __init__(
+        self,
+        pipeline: PortraitPipeline,
+        sampling: SamplingConfig | None = None,
+        pose: AlignConfig = AlignConfig(),
+        translation: str = "as it is",
+    ) -> None:
         self.pipeline, self.sampling, self.pose = pipeline, sampling or pipeline.config.sampling, pose
+        self.translation = translation
 
     @staticmethod
     def load(
-        folder: Path, *, steps: int | None = None, device: torch.device | str | None = None, pose: AlignConfig = AlignConfig()
+        folder: Path,
+        *,
+        steps: int | None = None,
+        device: torch.device | str | None = None,
+        pose: AlignConfig = AlignConfig(),
+        translation: str = "as it is",
     ) -> Stage[PipelineAnimator]:
         """Load the weights in ``folder``; ``steps`` of denoising, None takes the weights' own.
 
@@ -46,7 +60,7 @@ class PipelineAnimator:
         from hp_core.pipeline import PortraitPipeline, sampling_for
 
         pipeline = yield from PortraitPipeline.load(folder, device=device)
-        return PipelineAnimator(pipeline, sampling_for(pipeline.config, steps=steps), pose)
+        return PipelineAnimator(pipeline, sampling_for(pipeline.config, steps=steps), pose, translation)
 
     def close(self) -> None:
         """Free the face analyzer's native session."""
@@ -70,7 +84,7 @@ class PipelineAnimator:
 
     def motion(self, track: FaceTrack) -> MotionTokens:
         """What the face of ``track`` does."""
-        return result(self.pipeline.motion(track, self.pipeline.intensity(track)))
+        return with_translation(result(self.pipeline.motion(track, self.pipeline.intensity(track))), self.translation)
 
     def draw(self, portrait: FaceTrack, motion: MotionTokens, pose: PoseMaps | None, seed: int) -> np.ndarray:
         """Frames (F, S, S, 3) uint8 of ``portrait`` in ``motion``; a pose of None is black."""

@@ -48,6 +48,7 @@ def evaluate_demo(
     steps: int | None = None,
     device: str | None = None,
     pose: str = "released",
+    translation: str = "as it is",
     report: Path | None = None,
 ) -> Stage[Evaluation]:
     """Judge ``weights`` by cross-reenactment against the exact truth, beside the baselines `still` and `warp`.
@@ -59,6 +60,7 @@ def evaluate_demo(
         steps: of denoising; None takes the weights' own.
         device: torch device; None takes the accelerator torch reports, else the CPU.
         pose: mode of Pose Align, from the face tracks.
+        translation: the head's place in the tokens, by `hp_core.motion.edit.with_translation`; "released" leaves it to the pose.
         report: folder for `report.json`, `report.csv`, `report.md` and `strips/`; None writes nothing.
 
     Raises:
@@ -69,8 +71,9 @@ def evaluate_demo(
     check_range("frames", frames, MIN_FRAMES)
     if weights is None and (steps is not None or device is not None):
         raise OptionError("steps and device are for the model, and no weights are named. Add --weights FOLDER, or leave them out.")
-    if weights is None and pose != "released":
-        raise OptionError(f"pose is {pose}, and no weights are named. Add --weights FOLDER, or leave it out.")
+    for name, value, default in (("pose", pose, "released"), ("translation", translation, "as it is")):
+        if weights is None and value != default:
+            raise OptionError(f"{name} is {value}, and no weights are named. Add --weights FOLDER, or leave it out.")
     config = AlignConfig(mode=pose)
     _check_extra()
     from hp_core.demo.world import FPS, HELD_OUT_SEED
@@ -84,8 +87,9 @@ def evaluate_demo(
 
     with ExitStack() as stack:
         stage = stack.enter_context(staged_folder(_check_folder(report))) if report else None
-        animator = (yield from PipelineAnimator.load(weights, steps=steps, device=device, pose=config)) if weights else None
-        if animator:
+        animator = None
+        if weights:
+            animator = yield from PipelineAnimator.load(weights, steps=steps, device=device, pose=config, translation=translation)
             stack.callback(animator.close)
         reader = stack.enter_context(MotionReader(model=CATALOG["face_landmarker"].find(weights) if weights else None))
         settings: dict[str, Any] = {"preset": "demo", "pairs": pairs, "frames": frames, "fps": float(FPS), "size": _size(animator)}
@@ -129,6 +133,7 @@ def _model_settings(animator: PipelineAnimator) -> dict[str, Any]:
         "trained": models.config.trained,
         "steps": animator.sampling.steps,
         "pose": animator.pose.mode,
+        "translation": animator.translation,
         "identity": "none" if models.identity is None else "arcface.onnx",
     }
 

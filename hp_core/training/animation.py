@@ -161,6 +161,8 @@ class AnimationTask:
         weight = region_weight(item["crop_points"], self.portrait.face.image_size, side, face=config.face, features=config.features)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         noise = torch.randn((1 if config.shared_noise else len(frames), *latents.shape[1:]), generator=generator)
+        pose = self._pose(index, frames, rng)
+        shown = rng.random() >= config.drop_translation[int(pose[0] is not None)]
         return {
             "latents": latents,
             "noise": noise.expand(len(frames), -1, -1, -1),
@@ -169,11 +171,11 @@ class AnimationTask:
             "id_embedding": identity,
             "feature": item["feature"][:, variant],
             "rotation": item["rotation"][:, variant],
-            "translation": item["translation"][:, variant],
+            "translation": item["translation"][:, variant] * float(shown),
             "expression_level": torch.tensor(expression_level),
             "head_level": torch.tensor(head_level),
             "weight": weight / weight.mean() * self.channel_weight,
-            "pose": self._pose(index, frames, rng),
+            "pose": pose,
         }
 
     def _levels(self, store: Store, index: int, frames: np.ndarray) -> tuple[int, int]:

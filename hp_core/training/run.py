@@ -1,7 +1,7 @@
 """From a configuration to a running stage: its networks, its clips and where its weights go.
 
 A run's folder holds ``weights/`` in the released layout, complete from the first step on and rewritten module by module as the
-stages go on; ``pixels`` and ``features``, the cached clips; and a folder with checkpoints and curves for each stage.
+stages go on; ``pixels-*`` and ``features``, the cached clips; and a folder with checkpoints and curves for each stage.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def pixel_stores(data: DataConfig, model: PortraitConfig, folder: Path) -> Stage
     stores = []
     for held_out in (False, True):
         source, facts = clip_source(data, model, held_out=held_out)
-        place = folder / ("pixels-held-out" if held_out else "pixels")
+        place = folder / f"pixels{'-held-out' if held_out else ''}-{len(source)}x{data.frames}"  # stages may want other ones
         stores.append((yield from build_store(source, len(source), place, pixels, facts)))
         yield from _left_out(source)
     return stores[0], stores[1]

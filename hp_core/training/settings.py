@@ -45,6 +45,7 @@ class DataConfig:
 class OptimConfig:
     """Optimiser, schedule and precision. The defaults are the paper's (4.1)."""
 
+    optimizer: str = "adamw"  # or "muon": matrices by orthogonal momentum, the rest by AdamW; whole weights only, so not with FSDP
     steps: int = 100_000
     batch: int = 8  # clips a step, over all processes and accumulated parts
     accumulate: int = 1
@@ -61,6 +62,7 @@ class OptimConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_choice("optim.optimizer", self.optimizer, ("adamw", "muon"))
         check_range("optim.steps", self.steps, 1)
         check_range("optim.batch", self.batch, 1)
         check_range("optim.accumulate", self.accumulate, 1)
@@ -184,6 +186,9 @@ class AnimationTraining:
     # Latent channels count by their variance to this power: 0 alike; 1, for latents of the patches encoder, by the picture's error
     variance_power: float = 0.0
     pose: float = 1.0  # share of the clips whose skeleton is drawn; the others see black
+    # Share of the clips whose head translation is hidden from the tokens, as `translation: released` hides it: of those with a black
+    # pose map, and of those with a skeleton, which then is all that tells where the head is
+    drop_translation: tuple[float, ...] = (0.0, 0.0)
     drop_edges: float = 0.1  # chance of each edge of a skeleton to be left out (paper 3.5)
     head_only: float = 0.0  # share of the skeletons that are nose and neck alone, as cross-reenactment without a body has them
     freeze_vit: bool = True  # the DINOv2 blocks; only the small one of the demo is trained
@@ -194,6 +199,10 @@ class AnimationTraining:
         check_range("stride", self.stride, 1)
         for name in ("drop_motion", "drop_all", "pose", "drop_edges", "head_only", "variance_power"):
             check_range(name, getattr(self, name), 0, 1)
+        if len(self.drop_translation) != 2:
+            raise OptionError(f"drop_translation is {list(self.drop_translation)}; it takes two shares: without a skeleton, and with one.")
+        for share in self.drop_translation:
+            check_range("drop_translation", share, 0, 1)
         if self.drop_motion + self.drop_all > 1:
             raise OptionError(f"drop_motion and drop_all are {self.drop_motion} and {self.drop_all}; together they must not exceed 1.")
         if self.spatial_only and self.frames != 1:

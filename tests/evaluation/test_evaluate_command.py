@@ -75,11 +75,29 @@ def test_the_model_sees_pixels_alone_and_the_seed_decides(demo_weights: Path) ->
         ({"frames": 2}, "frames is 2; it must be at least 3"),
         ({"steps": 4}, "no weights are named"),
         ({"device": "cpu"}, "no weights are named"),
+        ({"pose": "paper"}, "pose is paper, and no weights"),
+        ({"translation": "released"}, "translation is released, and no weights"),
     ],
 )
 def test_impossible_requests_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         next(evaluate_demo(**options))
+
+
+def test_the_translation_can_be_hidden(demo_weights: Path) -> None:
+    from hp_core.demo.world import HeldOutPair
+    from hp_core.evaluation.animators import PipelineAnimator
+
+    plain = result(PipelineAnimator.load(demo_weights, steps=1, device="cpu"))
+    hiding = PipelineAnimator(plain.pipeline, translation="released")
+    try:
+        face = plain.track(HeldOutPair(0).driving(3, 256))
+        shown, hidden = plain.motion(face), hiding.motion(face)
+    finally:
+        plain.close()
+    assert shown.tokens[..., -3:].abs().max() > 0
+    assert not hidden.tokens[..., -3:].any()
+    assert np.array_equal(shown.tokens[..., :-3], hidden.tokens[..., :-3])
 
 
 def test_a_report_needs_a_folder(tmp_path: Path) -> None:

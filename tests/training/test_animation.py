@@ -159,6 +159,16 @@ def test_states_come_in_their_shares(stores: tuple[Store, Store]) -> None:
     assert ((batch["keep_motion"] == 0) | (batch["keep_appearance"] == 1)).all(), "motion is never kept without appearance"
 
 
+def test_the_translation_is_hidden_in_its_shares(stores: tuple[Store, Store]) -> None:
+    half = replace(SETTINGS, optim=OptimConfig(batch=200), frames=1, pose=0.5, drop_translation=(0.0, 1.0))
+    batch = make(stores, half).batch(0, range(200))
+    drawn = batch["pose_row"] > 0
+    assert 60 < int(drawn.sum()) < 140
+    hidden = (batch["translation"] == 0).all(dim=(1, 2))
+    assert torch.equal(hidden, drawn), "a skeleton, here, is all that tells where the head is"
+    assert (batch["rotation"] != 0).any(dim=(1, 2)).all()
+
+
 def test_shared_noise_is_one_for_all_frames(stores: tuple[Store, Store]) -> None:
     noise = make(stores, replace(SETTINGS, shared_noise=True)).batch(0, range(4))["noise"]
     assert torch.equal(noise[:, 0], noise[:, 2])

@@ -26,10 +26,10 @@ LOG = LogConfig(metrics_every=1, checkpoint_every=100, validate_every=100)
 class Fit(nn.Module):
     """Mean squared error of a small network."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.net = nn.Sequential(nn.Linear(4, 16), nn.SiLU(), nn.Linear(16, 2))
+        self.net = nn.Sequential(nn.Linear(4, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 2))
 
     def forward(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         return {"loss": (self.net(x) - y).square().mean()}
@@ -38,8 +38,8 @@ class Fit(nn.Module):
 class FitTask:
     """Fits a linear map; ``hooks`` run before the batch of their step."""
 
-    def __init__(self, hooks: dict[int, Any] | None = None) -> None:
-        self.model: nn.Module = Fit()
+    def __init__(self, hooks: dict[int, Any] | None = None, *, width: int = 16) -> None:
+        self.model: nn.Module = Fit(width)
         self.hooks, self.exported, self.validated = hooks or {}, [], []
 
     def batch(self, step: int, rows: range) -> dict[str, Tensor]:
@@ -81,11 +81,12 @@ def test_it_learns_and_exports_the_average(tmp_path: Path) -> None:
     assert list((tmp_path / "tensorboard").iterdir())
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
-    whole, one = run(tmp_path / "whole")
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, optimizer: str) -> None:
+    whole, one = run(tmp_path / "whole", FitTask(width=64), optimizer=optimizer)
     stop = {5: lambda: os.kill(os.getpid(), signal.SIGINT)}
-    first, _ = run(tmp_path / "parts", FitTask(stop))
-    rest, two = run(tmp_path / "parts")
+    first, _ = run(tmp_path / "parts", FitTask(stop, width=64), optimizer=optimizer)
+    rest, two = run(tmp_path / "parts", FitTask(width=64), optimizer=optimizer)
     assert len(first) == 6, "the step that was being done is finished"
     assert first + rest == whole
     for name, value in one.exported[-1].items():

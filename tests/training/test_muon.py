@@ -1,0 +1,55 @@
+"""Muon: what it makes of a gradient, which weights it takes, how long its steps are."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from hp_core.training.muon import Muon, matrices, orthogonal
+
+
+@given(rows=st.integers(2, 40), columns=st.integers(2, 40), scale=st.floats(1e-3, 1e3), seed=st.integers(0, 1000))
+def test_orthogonal_keeps_directions_and_levels_their_lengths(rows: int, columns: int, scale: float, seed: int) -> None:
+    shorter = min(rows, columns)
+    generator = torch.Generator().manual_seed(seed)
+    left = torch.linalg.qr(torch.randn(rows, shorter, generator=generator))[0]
+    right = torch.linalg.qr(torch.randn(columns, shorter, generator=generator))[0]
+    lengths = torch.linspace(0.3, 1.0, shorter) * scale
+    found = left.T @ orthogonal(left * lengths @ right.T) @ right  # diagonal where the directions are kept
+    assert torch.allclose(found, torch.diag(found.diagonal()), atol=1e-3)
+    assert ((found.diagonal() > 0.6) & (found.diagonal() < 1.3)).all()
+
+
+def test_it_takes_wide_weights_of_layers_that_are_trained() -> None:
+    model = nn.ModuleDict(
+        {
+            "conv": nn.Conv2d(64, 64, 3),
+            "linear": nn.Linear(64, 128),
+            "frozen": nn.Linear(64, 64).requires_grad_(False),
+            "first": nn.Conv2d(3, 64, 3),
+            "embedding": nn.Embedding(100, 64),
+            "norm": nn.GroupNorm(8, 64),
+        }
+    )
+    model["again"] = model["linear"]
+    assert [tuple(weight.shape) for weight in matrices(model)] == [(64, 64, 3, 3), (128, 64)]
+
+
+def test_a_step_is_as_long_as_adamws() -> None:
+    torch.manual_seed(0)
+    weight = nn.Parameter(torch.randn(64, 64, 3, 3))
+    before = weight.detach().clone()
+    weight.grad = torch.randn_like(weight) * 1e-4
+    Muon([weight], lr=0.5).step()
+    assert float((weight.detach() - before).square().mean().sqrt()) == pytest.approx(0.5 * 0.2, rel=0.25)
+
+
+def test_decay_is_decoupled_and_what_has_no_gradient_stays() -> None:
+    moved, still = (nn.Parameter(torch.ones(64, 64)) for _ in range(2))
+    moved.grad = torch.zeros_like(moved)
+    Muon([moved, still], lr=0.1, weight_decay=0.5).step()
+    assert torch.allclose(moved, torch.full_like(moved, 0.95))
+    assert torch.equal(still, torch.ones_like(still))
