@@ -147,7 +147,7 @@ def _swapped(folder: Path | None, pairs: int, frames: int, steps: int | None, de
         follows = bars.run(evaluate_swap(folder, pairs=pairs, frames=frames, steps=steps, device=device))
     rows = [[name, *(f"{value:.3f}" for value in pair.values())] for name, pair in follows.items()]
     title = f"{pairs} portraits, expression of one driver, head of the next"
-    figures(title, ["correlation", "with it", "with the other"], rows, follows, as_json)
+    figures(title, ["correlation", "with it", "with the other", "exact pictures with it"], rows, follows, as_json)
 
 
 def _on_drawn_people(folder: Path | None, given: dict[str, Any], output: Path | None, as_json: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 
 import numpy as np
@@ -18,6 +18,8 @@ TRAINING_SEEDS = range(1_000_000)
 """Seeds of the people and of the performances that training may see."""
 HELD_OUT_SEED = TRAINING_SEEDS.stop
 """From here on, people and performances that training never sees."""
+HEAD = ("yaw", "pitch", "roll", "shift_x", "shift_y", "scale")
+"""What a `Performance` says of the head as a whole."""
 FPS = Fraction(25, 2)
 """Frames a second of the world's clips: the rate the released model is told."""
 
@@ -81,6 +83,12 @@ class HeldOutPair:
     def truth(self, frames: int, size: int) -> np.ndarray:
         """The portrait's person giving the driver's performance, (frames, size, size, 3) uint8."""
         return _play(self.portrait_seed, self.performance(frames), size)
+
+    def truth_with_head_of(self, other: HeldOutPair, frames: int, size: int) -> np.ndarray:
+        """`truth` with the head where ``other``'s driver has it: its turn, place and distance; the face does what this driver does."""
+        head = other.performance(frames)
+        mixed = replace(self.performance(frames), **{name: getattr(head, name) for name in HEAD})
+        return _play(self.portrait_seed, mixed, size)
 
     def performance(self, frames: int) -> Performance:
         """What the driver does in the first ``frames`` frames."""

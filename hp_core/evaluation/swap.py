@@ -25,7 +25,8 @@ def evaluate_swap(
 
     Returns:
         For each reading of MediaPipe (`EXPRESSION`, `HEAD`): its correlation over all frames with the driver it should come from
-        (``own``) and with the one it should not (``other``).
+        (``own``) and with the one it should not (``other``); ``ceiling`` is ``own`` of the exact pictures, which differ from a driver
+        in the face and in where the head is, as MediaPipe's readings then do.
 
     Raises:
         OptionError: no weights, or a number out of range.
@@ -47,6 +48,7 @@ def evaluate_swap(
     size = animator.pipeline.config.face.image_size
     drivers: list[tuple[MotionTokens, ClipReadings]] = []
     results: list[ClipReadings] = []
+    exact: list[ClipReadings] = []
     everybody = held_out_pairs(pairs)
     with MotionReader(model=CATALOG["face_landmarker"].find(weights)) as reader:
         for pair in everybody:
@@ -57,6 +59,7 @@ def evaluate_swap(
             motion = with_head_rotation_of(drivers[index][0], drivers[(index + 1) % pairs][0])
             portrait = animator.track(pair.portrait(size)[None])
             results.append(read_clip(reader, animator.draw(portrait, motion, None, pair.index)))
+            exact.append(read_clip(reader, pair.truth_with_head_of(everybody[(index + 1) % pairs], frames, size)))
             yield Progress("animate", index + 1, pairs)
     animator.close()
     faces = [readings for _, readings in drivers]
@@ -68,6 +71,6 @@ def evaluate_swap(
     figures: dict[str, dict[str, float]] = {}
     for names, own, other in ((EXPRESSION, faces, heads), (HEAD, heads, faces)):
         for name in names:
-            made = together(results, name)
-            figures[name] = {key: pearson(together(clips, name), made) or 0.0 for key, clips in (("own", own), ("other", other))}
+            compared = {"own": (own, results), "other": (other, results), "ceiling": (own, exact)}
+            figures[name] = {key: pearson(together(a, name), together(b, name)) or 0.0 for key, (a, b) in compared.items()}
     return figures

@@ -115,3 +115,14 @@ def test_an_absent_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_option_has_help() -> None:
     group: Any = typer.main.get_command(app)
     assert all(parameter.help for parameter in group.commands["evaluate"].params)
+
+
+@pytest.mark.slow
+def test_a_swap_is_judged_beside_the_exact_pictures(demo_weights: Path) -> None:
+    rows = json.loads(
+        evaluate("--weights", demo_weights, "--swap", "--device", "cpu", "--pairs", 3, "--frames", 8, "--steps", 1, "--json").stdout
+    )
+    assert list(rows) == ["jaw", "blink_left", "blink_right", "yaw", "pitch", "roll"]
+    assert all(set(row) == {"own", "other", "ceiling"} for row in rows.values())
+    assert rows["yaw"]["ceiling"] > 0.95, "the exact pictures turn as the one whose head they have"
+    assert abs(rows["yaw"]["own"]) < rows["yaw"]["ceiling"], "untrained weights do not"
