@@ -88,6 +88,8 @@ def evaluate(
 
     del preset  # the only one there is
     folder = weights_folder(weights) if weights else None
+    if translation != "as it is" and (swap or manifest is not None):
+        raise OptionError(f"--translation {translation} is of the held-out pairs alone; leave it, or --swap and --manifest, out.")
     if manifest is not None:
         if swap:
             raise OptionError("--swap is of the drawn world; leave it or --manifest out.")

@@ -56,10 +56,11 @@ def evaluate_swap(
             drivers.append((animator.motion(animator.track(clip)), read_clip(reader, clip)))
             yield Progress("encode", len(drivers), pairs)
         for index, pair in enumerate(everybody):
-            motion = with_head_rotation_of(drivers[index][0], drivers[(index + 1) % pairs][0])
+            after = (index + 1) % pairs
+            motion = with_head_rotation_of(drivers[index][0], drivers[after][0])
             portrait = animator.track(pair.portrait(size)[None])
             results.append(read_clip(reader, animator.draw(portrait, motion, None, pair.index)))
-            exact.append(read_clip(reader, pair.truth_with_head_of(everybody[(index + 1) % pairs], frames, size)))
+            exact.append(read_clip(reader, pair.truth_with_head_of(everybody[after], frames, size)))
             yield Progress("animate", index + 1, pairs)
     animator.close()
     faces = [readings for _, readings in drivers]

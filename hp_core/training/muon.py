@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 _QUINTIC = (3.4445, -4.7750, 2.0315)  # steepest at zero of the polynomials that keep singular values within 0.7..1.2 (Jordan et al.)
-_NARROWEST = 64  # sides of a matrix; narrower ones, among them first and last layers, gain nothing
+_NARROWEST = 64  # sides of a matrix; narrower ones, such as the UNet's last layer, are left to AdamW
 
 
 class Muon(torch.optim.Optimizer):
