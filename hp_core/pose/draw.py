@@ -16,7 +16,7 @@ from einops import rearrange
 from torch import Tensor
 
 from hp_core.config import PoseStyle
-from hp_core.pose.keypoints import BODY, FACE, HANDS, LEFT_EAR, LEFT_EYE, NECK, NOSE, RIGHT_EAR, RIGHT_EYE, VISIBLE
+from hp_core.pose.keypoints import BODY, FACE, HANDS, LEFT_EAR, LEFT_EYE, RIGHT_EAR, RIGHT_EYE, VISIBLE
 
 if TYPE_CHECKING:
     from hp_core.values import PoseMaps
@@ -28,7 +28,6 @@ LIMBS = (
 """Pairs of OpenPose's 18 body points: nose, neck, right shoulder, elbow, wrist, left ones, right hip, knee, ankle, left ones,
 right eye, left eye, right ear, left ear."""
 
-NECK_TO_NOSE = (NECK, NOSE)
 EYE_POINTS = (RIGHT_EYE, LEFT_EYE, RIGHT_EAR, LEFT_EAR)
 """Left out in cross-reenactment, with their limbs: they carry the driver's face shape (paper 3.5)."""
 

@@ -46,7 +46,7 @@ def from_track(track: FaceTrack) -> PoseKeypoints:
     frames = len(track)
     height, width = track.portrait.shape[:2]
     points = np.zeros((frames, POINTS, 3), np.float32)
-    eyes, nose, mouth = track.five_points[:, :2], track.five_points[:, 2], track.five_points[:, 3:].mean(1)
+    eyes, nose = track.five_points[:, :2], track.five_points[:, 2]
 
     def put(at: int, where: np.ndarray, confidence: float = 1.0) -> None:
         points[:, at, :2], points[:, at, 2] = where, confidence
@@ -55,8 +55,7 @@ def from_track(track: FaceTrack) -> PoseKeypoints:
     put(RIGHT_EYE, eyes[:, 0])
     put(LEFT_EYE, eyes[:, 1])
     if track.landmarks is None:
-        middle = eyes.mean(1)
-        down = _NECK_BELOW_EYES * np.linalg.norm(mouth - middle, axis=-1)
+        points[:, NECK] = nose_and_neck(track.five_points)[:, NECK]
     else:
         dense = track.landmarks
         points[:, FACE, :2], points[:, FACE, 2] = dense[:, _FROM_MEDIAPIPE, :2], 1.0
@@ -65,8 +64,22 @@ def from_track(track: FaceTrack) -> PoseKeypoints:
             put(at, dense[:, temple, :2], _GUESSED)
         # In space, so that a nod does not shorten it.
         down = _NECK_BELOW_EARS * np.linalg.norm(dense[:, _CHIN] - dense[:, _CROWN], axis=-1)
-    put(NECK, middle + np.stack([np.zeros(frames), down], axis=1), _GUESSED)
+        put(NECK, middle + np.stack([np.zeros(frames), down], axis=1), _GUESSED)
     return PoseKeypoints(points, track.found.copy(), (width, height), f"face track ({track.analyzer})")
+
+
+def nose_and_neck(five_points: np.ndarray, length: float = 1.0) -> np.ndarray:
+    """OpenPose's 18 body points (frames, 18, 3) of five-point faces (frames, 5, 2): the nose, and a neck reckoned below the eyes.
+
+    Args:
+        length: of the neck, in usual ones.
+    """
+    points = np.zeros((len(five_points), BODY.stop, 3), np.float32)
+    eyes, mouth = five_points[:, :2].mean(1), five_points[:, 3:].mean(1)
+    down = length * _NECK_BELOW_EYES * np.linalg.norm(mouth - eyes, axis=-1)
+    points[:, NOSE] = np.pad(five_points[:, 2], ((0, 0), (0, 1)), constant_values=1.0)
+    points[:, NECK, 0], points[:, NECK, 1], points[:, NECK, 2] = eyes[:, 0], eyes[:, 1] + down, _GUESSED
+    return points
 
 
 def from_openpose(frames: Sequence[Any], near: np.ndarray | None = None) -> PoseKeypoints:

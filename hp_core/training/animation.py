@@ -16,7 +16,8 @@ from hp_core.config import PortraitConfig, PoseStyle
 from hp_core.motion.encode import motion_tokens
 from hp_core.motion.intensity import EXPRESSION_RANGE, HEAD_RANGE, chunk_intensity, quantise
 from hp_core.pose.align import black_pose
-from hp_core.pose.draw import LIMBS, NECK_TO_NOSE, draw_skeleton
+from hp_core.pose.draw import LIMBS, draw_skeleton
+from hp_core.pose.keypoints import nose_and_neck
 from hp_core.sampling.denoise import denoise, noises
 from hp_core.sampling.schedule import make_schedule
 from hp_core.training.augment import to_batch
@@ -191,14 +192,17 @@ class AnimationTask:
         """Skeletons of the window, some edges left out alike in all frames; None stands for black."""
         if rng.random() >= self.config.pose:
             return [None] * len(frames)
-        item = self.store.read(index, ("keypoints",), frames)
-        if "keypoints" not in item:
-            return [None] * len(frames)
         kept = rng.random(len(LIMBS)) >= self.config.drop_edges
+        length = float(rng.uniform(*self.config.neck_length))
+        item = self.store.read(index, ("keypoints", "crop_points"), frames)
         if rng.random() < self.config.head_only:
-            kept &= [limb == NECK_TO_NOSE for limb in LIMBS]
+            points, kept[:] = nose_and_neck(item["crop_points"].numpy(), length), True
+        elif "keypoints" in item:
+            points = item["keypoints"].numpy()
+        else:
+            return [None] * len(frames)
         whole = PoseStyle(eyes=True)
-        return [draw_skeleton(points, self.portrait.face.image_size, whole, kept=kept) for points in item["keypoints"].numpy()]
+        return [draw_skeleton(frame, self.portrait.face.image_size, whole, kept=kept) for frame in points]
 
     @torch.no_grad()
     def validate(self, step: int, folder: Path) -> dict[str, float]:

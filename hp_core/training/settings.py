@@ -192,7 +192,8 @@ class AnimationTraining:
     # pose map, and of those with a skeleton, which then is all that tells where the head is
     drop_translation: tuple[float, ...] = (0.0, 0.0)
     drop_edges: float = 0.1  # chance of each edge of a skeleton to be left out (paper 3.5)
-    head_only: float = 0.0  # share of the skeletons that are nose and neck alone, as cross-reenactment without a body has them
+    head_only: float = 0.0  # share of the skeletons that are nose and reckoned neck, as a face track without a body gives them
+    neck_length: tuple[float, ...] = (0.9, 1.1)  # shortest and longest of these, in usual ones: it is a guess, and faces differ
     freeze_vit: bool = True  # the DINOv2 blocks; only the small one of the demo is trained
     validation_steps: int = 8
 
@@ -201,6 +202,8 @@ class AnimationTraining:
         check_range("stride", self.stride, 1)
         for name in ("drop_motion", "drop_all", "pose", "drop_edges", "head_only", "variance_power"):
             check_range(name, getattr(self, name), 0, 1)
+        if len(self.neck_length) != 2 or not 0 < self.neck_length[0] <= self.neck_length[1]:
+            raise OptionError(f"neck_length is {list(self.neck_length)}; it takes two lengths above 0: the shortest and the longest.")
         if len(self.drop_translation) != 2:
             raise OptionError(f"drop_translation is {list(self.drop_translation)}; it takes two shares: without a skeleton, and with one.")
         for share in self.drop_translation:

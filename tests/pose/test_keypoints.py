@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from hp_core.face.analyzer import create_analyzer
 from hp_core.face.track import track_faces
 from hp_core.image import load_image
 from hp_core.pose.draw import LIMBS, draw_skeleton
-from hp_core.pose.keypoints import FACE, LEFT_EYE, NECK, NOSE, RIGHT_EYE, from_openpose, from_track, to_openpose
+from hp_core.pose.keypoints import FACE, LEFT_EYE, NECK, NOSE, RIGHT_EYE, from_openpose, from_track, nose_and_neck, to_openpose
 from hp_core.progress import result
 from hp_core.values import PoseKeypoints
 
@@ -42,6 +44,9 @@ def test_a_face_track_gives_nose_eyes_face_and_a_neck_below(portrait_image):
     assert points[NECK, 1] > dense[152, 1], "the neck lies below the chin"
     assert abs(points[NECK, 0] - points[NOSE, 0]) < 0.2 * np.ptp(face[:, 0])
     assert (points[2:14, 2] == 0).all(), "a face analyzer sees no shoulders"
+    five_only = from_track(replace(track, landmarks=None)).points[0]
+    np.testing.assert_allclose(five_only[NECK, :2], points[NECK, :2], atol=0.15 * np.linalg.norm(points[NECK, :2] - points[NOSE, :2]))
+    np.testing.assert_allclose(nose_and_neck(track.five_points)[0, [NOSE, NECK]], five_only[[NOSE, NECK]])
 
 
 def test_openpose_json_survives_there_and_back():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,22 @@ def test_the_translation_is_hidden_in_its_shares(stores: tuple[Store, Store]) ->
     hidden = (batch["translation"] == 0).all(dim=(1, 2))
     assert torch.equal(hidden, drawn), "a skeleton, here, is all that tells where the head is"
     assert (batch["rotation"] != 0).any(dim=(1, 2)).all()
+
+
+def test_a_skeleton_of_the_head_alone_ends_at_the_nose_and_needs_no_body(stores: tuple[Store, Store]) -> None:
+    bodiless = copy(stores[0])
+    bodiless.read = lambda index, names, frames: stores[0].read(index, [name for name in names if name != "keypoints"], frames)
+    settings = replace(SETTINGS, optim=OptimConfig(batch=6), frames=1, pose=1.0)
+    task = make((bodiless, stores[1]), replace(settings, head_only=1.0))
+    batch = task.batch(0, range(6))
+    assert (batch["pose_row"] > 0).all()
+    for picture in batch["poses"][1:]:
+        lit = picture.amax(0).nonzero().float()
+        assert len(lit) > 4
+        nose = [stores[0].read(clip, ("crop_points",), slice(None))["crop_points"][:, 2] for clip in range(len(stores[0]))]
+        top = lit[lit[:, 0].argmin()].flip(0)  # x, y
+        assert float((torch.cat(nose) - top).norm(dim=1).min()) < 3, "the uppermost joint is somebody's nose"
+    assert not make((bodiless, stores[1]), settings).batch(0, range(6))["pose_row"].any(), "no body, no skeleton of one"
 
 
 def test_shared_noise_is_one_for_all_frames(stores: tuple[Store, Store]) -> None:
