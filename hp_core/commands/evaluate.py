@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,6 +13,8 @@ from hp_core.terminal import Bars, figures, table
 
 if TYPE_CHECKING:
     from hp_core.evaluation.judgement import Judgement
+    from hp_core.evaluation.report import Evaluation
+    from hp_core.progress import Stage
 
 _FILES = "Results in files"
 
@@ -90,6 +92,8 @@ def evaluate(
     folder = weights_folder(weights) if weights else None
     if translation != "as it is" and (swap or manifest is not None):
         raise OptionError(f"--translation {translation} is of the held-out pairs alone; leave it, or --swap and --manifest, out.")
+    if pose != "released" and swap:
+        raise OptionError(f"--pose {pose} shows one driver's skeleton, and --swap has two drivers; leave one of them out.")
     if manifest is not None:
         if swap:
             raise OptionError("--swap is of the drawn world; leave it or --manifest out.")
@@ -115,13 +119,19 @@ def evaluate(
         )
         _from_files(run, output, as_json)
     elif swap:
-        _swapped(folder, pairs, frames, steps, device, as_json)
+        from hp_core.evaluation.swap import evaluate_swap
+
+        _swapped(evaluate_swap(folder, pairs=pairs, frames=frames, steps=steps, device=device), pairs, as_json)
     else:
-        given = {"pairs": pairs, "frames": frames, "steps": steps, "device": device, "pose": pose, "translation": translation}
-        _on_drawn_people(folder, given, output, as_json)
+        from hp_core.evaluation.demo import evaluate_demo
+
+        judged = evaluate_demo(
+            folder, pairs=pairs, frames=frames, steps=steps, device=device, pose=pose, translation=translation, report=output
+        )
+        _on_drawn_people(judged, f"{pairs} held-out pairs, {frames} frames each", as_json)
 
 
-def _from_files(run: object, output: Path, as_json: bool) -> None:
+def _from_files(run: Stage[Judgement], output: Path, as_json: bool) -> None:
     import json
 
     with Bars(quiet=as_json) as bars:
@@ -142,22 +152,19 @@ def print_judgement(judgement: Judgement, against: str | None = None) -> None:
             table(title, header, rows)
 
 
-def _swapped(folder: Path | None, pairs: int, frames: int, steps: int | None, device: str | None, as_json: bool) -> None:
-    from hp_core.evaluation.swap import evaluate_swap
-
+def _swapped(run: Stage[dict[str, dict[str, float]]], pairs: int, as_json: bool) -> None:
     with Bars(quiet=as_json) as bars:
-        follows = bars.run(evaluate_swap(folder, pairs=pairs, frames=frames, steps=steps, device=device))
+        follows = bars.run(run)
     rows = [[name, *(f"{value:.3f}" for value in pair.values())] for name, pair in follows.items()]
     title = f"{pairs} portraits, expression of one driver, head of the next"
     figures(title, ["correlation", "with it", "with the other", "exact pictures with it"], rows, follows, as_json)
 
 
-def _on_drawn_people(folder: Path | None, given: dict[str, Any], output: Path | None, as_json: bool) -> None:
-    from hp_core.evaluation.demo import evaluate_demo
+def _on_drawn_people(run: Stage[Evaluation], title: str, as_json: bool) -> None:
     from hp_core.evaluation.report import correlation_table, score_table
 
     with Bars(quiet=as_json) as bars:
-        evaluation = bars.run(evaluate_demo(folder, report=output, **given))
+        evaluation = bars.run(run)
     follows = [[f"{cells[0]}: correlation, pooled / per pair", *cells[1:]] for cells in correlation_table(evaluation.systems, "truth")]
     rows = score_table(evaluation.systems) + follows
-    figures(f"{given['pairs']} held-out pairs, {given['frames']} frames each", ["", *evaluation.systems], rows, evaluation.facts(), as_json)
+    figures(title, ["", *evaluation.systems], rows, evaluation.facts(), as_json)

@@ -15,7 +15,7 @@ from hp_core.progress import Progress, Stage
 if TYPE_CHECKING:
     from hp_core.values import MotionTokens
 
-EXPRESSION, HEAD = ("jaw", "blink_left", "blink_right"), ("yaw", "pitch", "roll")
+EXPRESSION_READINGS, HEAD_READINGS = ("jaw", "blink_left", "blink_right"), ("yaw", "pitch", "roll")
 
 
 def evaluate_swap(
@@ -24,9 +24,9 @@ def evaluate_swap(
     """Held-out portraits with ``with_head_rotation_of``: expression of their own driver, head of the next pair's.
 
     Returns:
-        For each reading of MediaPipe (`EXPRESSION`, `HEAD`): its correlation over all frames with the driver it should come from
-        (``own``) and with the one it should not (``other``); ``ceiling`` is ``own`` of the exact pictures, which differ from a driver
-        in the face and in where the head is, as MediaPipe's readings then do.
+        For each reading of MediaPipe (`EXPRESSION_READINGS`, `HEAD_READINGS`): its correlation over all frames with the driver it
+        should come from (``own``) and with the one it should not (``other``); ``ceiling`` is ``own`` of the exact pictures, which
+        differ from a driver in the face and in where the head is, as MediaPipe's readings then do.
 
     Raises:
         OptionError: no weights, or a number out of range.
@@ -70,7 +70,7 @@ def evaluate_swap(
         return np.concatenate([clip.values[name] for clip in clips])
 
     figures: dict[str, dict[str, float]] = {}
-    for names, own, other in ((EXPRESSION, faces, heads), (HEAD, heads, faces)):
+    for names, own, other in ((EXPRESSION_READINGS, faces, heads), (HEAD_READINGS, heads, faces)):
         for name in names:
             compared = {"own": (own, results), "other": (other, results), "ceiling": (own, exact)}
             figures[name] = {key: pearson(together(a, name), together(b, name)) or 0.0 for key, (a, b) in compared.items()}

@@ -193,7 +193,8 @@ class AnimationTask:
         if rng.random() >= self.config.pose:
             return [None] * len(frames)
         kept = rng.random(len(LIMBS)) >= self.config.drop_edges
-        length = float(rng.uniform(*self.config.neck_length))
+        shortest, longest = self.config.neck_length
+        length = float(rng.uniform(shortest, longest))
         item = self.store.read(index, ("keypoints", "crop_points"), frames)
         if rng.random() < self.config.head_only:
             points, kept[:] = nose_and_neck(item["crop_points"].numpy(), length), True

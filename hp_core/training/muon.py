@@ -6,7 +6,8 @@ model's weights are convolutions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,32 +16,54 @@ _QUINTIC = (3.4445, -4.7750, 2.0315)  # steepest at zero of the polynomials that
 _NARROWEST = 64  # sides of a matrix; narrower ones, such as the UNet's last layer, are left to AdamW
 
 
-class Muon(torch.optim.Optimizer):
-    """Steps as long as AdamW's would be (0.2 a weight, Liu et al. 2025), so that one learning rate serves both.
+class Muon(torch.optim.AdamW):
+    """Muon for ``matrices``, AdamW for ``rest``; a matrix's step is as long as AdamW's would be (0.2 a weight, Liu et al. 2025), so
+    that one learning rate serves both.
 
     Args:
-        params: weights of at least two dimensions, the first of them the outputs.
-        momentum: of the gradients, Nesterov's.
+        matrices: weights of at least two dimensions, the first of them the outputs.
+        momentum: of the matrices' gradients, Nesterov's.
         weight_decay: decoupled, times the learning rate.
     """
 
-    def __init__(self, params: Iterable[Tensor], *, lr: float, momentum: float = 0.95, weight_decay: float = 0.0) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+    def __init__(
+        self,
+        matrices: Sequence[Tensor],
+        rest: Sequence[Tensor] = (),
+        *,
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.999),
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+    ) -> None:
+        groups: list[dict[str, Any]] = [{"params": list(matrices), "momentum": momentum}, {"params": list(rest), "momentum": None}]
+        super().__init__([group for group in groups if group["params"]], lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
+        self._step_supports_amp_scaling = False  # the matrices want gradients whose scale is taken off already
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One step along the gradients as they are."""
+        gradients = {}
         for group in self.param_groups:
+            if group["momentum"] is None:
+                continue
             for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                state = self.state[weight]
-                if not state:
-                    state["momentum"] = torch.zeros_like(weight)
-                state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
-                direction = orthogonal(weight.grad.lerp(state["momentum"], group["momentum"]).flatten(1))  # (out, in * kernel)
-                length = 0.2 * max(direction.shape) ** 0.5
-                weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(direction.view_as(weight), alpha=-group["lr"] * length)
+                if weight.grad is not None:
+                    self._step_matrix(weight, weight.grad, group)
+                    gradients[weight], weight.grad = weight.grad, None  # what has no gradient AdamW leaves alone
+        super().step()
+        for weight, gradient in gradients.items():
+            weight.grad = gradient
+
+    def _step_matrix(self, weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        state = self.state[weight]
+        if not state:  # by AdamW's names, which loading expects
+            state["step"], state["exp_avg"] = torch.zeros((), dtype=torch.float32, device=weight.device), torch.zeros_like(weight)
+        state["step"] += 1
+        state["exp_avg"].lerp_(gradient, 1 - group["momentum"])
+        direction = orthogonal(gradient.lerp(state["exp_avg"], group["momentum"]).flatten(1))  # (out, in * kernel)
+        length = 0.2 * max(direction.shape) ** 0.5
+        weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(direction.view_as(weight), alpha=-group["lr"] * length)
 
 
 def orthogonal(matrix: Tensor, *, rounds: int = 5) -> Tensor:

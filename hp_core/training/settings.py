@@ -74,8 +74,6 @@ class OptimConfig:
         check_range("optim.grad_norm", self.grad_norm, 0)
         check_range("optim.ema", self.ema, 0, 1)
         check_choice("optim.precision", self.precision, ("fp32", "bf16", "fp16"))
-        if self.optimizer == "muon" and self.precision == "fp16":
-            raise OptionError("optim.optimizer is muon, whose two optimisers one loss scale cannot serve. Set precision: bf16 or fp32.")
         if len(self.betas) != 2:
             raise OptionError(f"optim.betas is {list(self.betas)}; AdamW needs two.")
 

@@ -155,7 +155,7 @@ class _Run:
     """The state of a run: the prepared model, its optimiser and average, and the number of steps done."""
 
     model: nn.Module
-    optimizers: list[Any]
+    optimizer: torch.optim.Optimizer
 
     def __init__(self, task: Task, optim: OptimConfig, log: LogConfig, folder: Path, facts: dict[str, Any]) -> None:
         try:
@@ -179,7 +179,7 @@ class _Run:
         make_folder(folder)
         if self.accelerator.num_processes > 1 and self.accelerator.device.type != "cpu":
             task.model = nn.SyncBatchNorm.convert_sync_batchnorm(task.model)  # the adapters' norms see the whole batch
-        self.model, *self.optimizers = self.accelerator.prepare(task.model, *self._new_optimizers())
+        self.model, self.optimizer = self.accelerator.prepare(task.model, self._new_optimizer())
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]  # of a sharded model: others than before
         self.ema = Ema(self.model.parameters(), optim.ema) if optim.ema else None
         self.step = 0
@@ -188,25 +188,24 @@ class _Run:
             self.notices.append(Notice("tensorboard is not installed; figures go to metrics.jsonl alone."))
         self._resume()
 
-    def _new_optimizers(self) -> list[torch.optim.Optimizer]:
+    def _new_optimizer(self) -> torch.optim.Optimizer:
         optim, model = self.optim, self.task.model
         trained = [p for p in model.parameters() if p.requires_grad]
-        made: list[torch.optim.Optimizer] = []
-        if optim.optimizer == "muon":
-            if self.accelerator.distributed_type in ("FSDP", "DEEPSPEED"):
-                kind = self.accelerator.distributed_type.value
-                raise OptionError(f"optim.optimizer is muon, which needs whole matrices; {kind} shares them out. Set optimizer: adamw.")
-            hidden = matrices(model)
-            made.append(Muon(hidden, lr=optim.lr, weight_decay=optim.weight_decay))
-            taken = {id(p) for p in hidden}
-            trained = [p for p in trained if id(p) not in taken]
         betas = (optim.betas[0], optim.betas[1])
-        return [*made, torch.optim.AdamW(trained, lr=optim.lr, betas=betas, weight_decay=optim.weight_decay, fused=True)]
+        if optim.optimizer == "adamw":
+            return torch.optim.AdamW(trained, lr=optim.lr, betas=betas, weight_decay=optim.weight_decay, fused=True)
+        if self.accelerator.distributed_type in ("FSDP", "DEEPSPEED"):
+            kind = self.accelerator.distributed_type.value
+            raise OptionError(f"optim.optimizer is muon, which needs whole matrices; {kind} shares them out. Set optimizer: adamw.")
+        hidden = matrices(model)
+        taken = {id(p) for p in hidden}
+        rest = [p for p in trained if id(p) not in taken]
+        return Muon(hidden, rest, lr=optim.lr, betas=betas, weight_decay=optim.weight_decay)
 
     def advance(self) -> dict[str, float]:
         """One optimiser step; its metrics, averaged over all processes."""
         share = self.optim.batch // self.parts
-        for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
+        for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.optim, self.step)
         sums: dict[str, Tensor] = {}
         for micro in range(self.optim.accumulate):
@@ -226,9 +225,8 @@ class _Run:
                 f"The loss is {means['loss']} at step {self.step + 1}. Lower optim.lr (now {self.optim.lr:g}) or use precision: fp32; "
                 f"the checkpoints in {self.folder} are from before."
             )
-        for optimizer in self.optimizers:
-            optimizer.step()
-            optimizer.zero_grad()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
         if self.ema is not None:
             self.ema.update(self.model.parameters(), self.step)
         self.step += 1

@@ -82,6 +82,7 @@ def test_the_command_prints_tables_or_json(world: Path, tmp_path: Path, run: Run
         (("--manifest", world), "Add -o FOLDER"),
         (("--manifest", world, "--swap", "-o", tmp_path / "x"), "--swap is of the drawn world"),
         (("--swap", "--translation", "released"), "--translation released is of the held-out pairs alone"),
+        (("--swap", "--pose", "paper"), "--pose paper shows one driver's skeleton"),
         (("--manifest", world, "--metrics", "mos", "-o", tmp_path / "x"), "'mos' is not a metric"),
         (("--manifest", tmp_path / "none.csv", "-o", tmp_path / "x"), "none.csv cannot be read"),
     ):

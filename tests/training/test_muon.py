@@ -53,3 +53,37 @@ def test_decay_is_decoupled_and_what_has_no_gradient_stays() -> None:
     Muon([moved, still], lr=0.1, weight_decay=0.5).step()
     assert torch.allclose(moved, torch.full_like(moved, 0.95))
     assert torch.equal(still, torch.ones_like(still))
+
+
+def test_a_loss_scale_changes_nothing() -> None:
+    def stepped(scaler: torch.amp.GradScaler) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(64, 64), nn.Linear(64, 3))
+        pictures, hidden = torch.randn(8, 64), matrices(model)
+        rest = [p for p in model.parameters() if not any(p is matrix for matrix in hidden)]
+        optimizer: torch.optim.Optimizer = Muon(hidden, rest, lr=0.01, betas=(0.9, 0.99), weight_decay=0.1)
+        for _ in range(3):
+            scaler.scale(model(pictures).square().mean()).backward()
+            scaler.step(optimizer)
+            scaler.update()
+            optimizer.zero_grad()
+        return model.state_dict()
+
+    plain, scaled = (stepped(torch.amp.GradScaler("cpu", enabled=enabled)) for enabled in (False, True))
+    for name, value in plain.items():
+        torch.testing.assert_close(scaled[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_the_rest_is_stepped_as_adamw_would() -> None:
+    torch.manual_seed(0)
+    alone = nn.Parameter(torch.randn(5))
+    twin = nn.Parameter(alone.detach().clone())
+    matrix = nn.Parameter(torch.randn(64, 64))
+    ours, theirs = Muon([matrix], [alone], lr=0.01, weight_decay=0.1), torch.optim.AdamW([twin], lr=0.01, weight_decay=0.1, fused=True)
+    for _ in range(3):
+        matrix.grad = torch.randn(64, 64)
+        alone.grad = torch.randn(5)
+        twin.grad = alone.grad.clone()
+        ours.step()
+        theirs.step()
+    assert torch.equal(alone, twin)

@@ -31,7 +31,6 @@ def test_values_are_replaced_by_their_path() -> None:
     ("text", "message"),
     [
         ("preset: demo\nanimation: {optim: {rate: 1}}", r"unknown key 'animation.optim.rate'.*Known here: optimizer, steps, batch"),
-        ("animation: {optim: {optimizer: muon, precision: fp16}}", "one loss scale cannot serve. Set precision"),
         ("animation: {drop_translation: [0.1]}", "it takes two shares"),
         ("animation: {neck_length: [1.2, 1.0]}", "it takes two lengths above 0"),
         ("animation: {optim: {steps: many}}", r"animation.optim.steps is 'many'; it must be a whole number"),
