@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 PACK = Path(__file__).parents[2]
 FOLDERS = ("custom_nodes", "models", "input", "output", "user", "temp")
 
@@ -193,3 +195,22 @@ def _widget(name: str, spec: list[Any], values: Iterator[Any], part: str) -> dic
     if any(options.get(key) for key in ("control_after_generate", "image_upload", "video_upload", "upload")):
         next(values, None)
     return {name: value}
+
+
+def only(prompt: dict[str, Any], kind: str) -> str:
+    """The id of the one block of class ``kind``."""
+    (found,) = (number for number, node in prompt.items() if node["class_type"] == kind)
+    return found
+
+
+def pixels(server: Server, item: dict[str, str]) -> bytes:
+    """A preview's picture; its file also holds the prompt that asked for it first."""
+    return Image.open(server.base / "temp" / item["subfolder"] / item["filename"]).convert("RGB").tobytes()
+
+
+def in_host(server: Server, script: str) -> Any:
+    """What a script of this folder prints when ComfyUI's own Python runs it."""
+    command = [interpreter(server.checkout), str(PACK / "tests" / "host" / script), str(server.checkout), str(PACK)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr[-2000:]
+    return json.loads(run.stdout.strip().splitlines()[-1])

@@ -19,7 +19,7 @@ from .fake_host import ROOT, Declared, imported_pack
 
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 TEMPLATES = sorted((ROOT / "workflows").glob("*.json"))
-SOURCES = sorted((ROOT / "nodes").glob("*.py"))
+SOURCES = sorted((ROOT / "nodes").glob("*.py"))  # the blocks; what they ask of ComfyUI is in nodes/host
 
 
 @pytest.fixture(scope="module")
@@ -185,17 +185,17 @@ def test_templates_name_the_models_that_the_frontend_may_fetch(path: Path) -> No
         assert model["url"].rpartition("/")[2] == model["name"].rpartition("/")[2]
 
 
-def test_host_py_alone_knows_comfy_and_torch() -> None:
+def test_the_host_folder_alone_knows_comfy_and_torch() -> None:
     for path in SOURCES:
         found = re.findall(r"^\s*(?:import|from) (comfy|torch|einops|numpy)\b", path.read_text(encoding="utf-8"), re.MULTILINE)
-        assert path.name == "host.py" or set(found) <= {"numpy"}, f"{path.name} imports {found}"
+        assert set(found) <= {"numpy"}, f"{path.name} imports {found}"
 
 
 def test_nodes_do_no_arithmetic() -> None:
     for path in SOURCES:
         for item in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(item, ast.BinOp) and isinstance(item.op, (ast.Add, ast.Sub, ast.Pow, ast.MatMult)):
-                assert path.name == "host.py", f"{path.name}:{item.lineno} does arithmetic"
+            arithmetic = isinstance(item, ast.BinOp) and isinstance(item.op, (ast.Add, ast.Sub, ast.Pow, ast.MatMult))
+            assert not arithmetic, f"{path.name}:{getattr(item, 'lineno', 0)} does arithmetic"
 
 
 def test_the_pack_does_nothing_outside_comfyui() -> None:

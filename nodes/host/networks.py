@@ -1,39 +1,31 @@
-"""The only file that imports comfy.*: device, memory, progress, preview and cancel."""
+"""Networks in ComfyUI's care: loaded once, moved by its rules, patched and decoded with under its memory."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import dataclass, field, replace
-from fractions import Fraction
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 import comfy.model_management as mm
 import comfy.model_patcher
 import comfy.ops
 import comfy.sd
-import comfy.utils
 import torch
 from torch import nn
 
-from hp_core.progress import Notice, Progress, Stage
+from .progress import watched
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hp_core.config import FaceConfig
-    from hp_core.face.analyzer import FaceAnalyzer
-    from hp_core.face.likeness import Likeness
     from hp_core.weights.load import PortraitModels
 
 PRECISIONS = ("auto", "fp16", "bf16", "fp32", "fp8")
 MEMORY_MODES = ("auto", "whole", "frugal")
-MAX_FACES = 32  # in one picture
-log = logging.getLogger("HunyuanPortrait")
-_Value = TypeVar("_Value")
 
 # Layers that ComfyUI can leave on the CPU and bring over for the moment they are needed.
 _CASTABLE = {layer: layer.__name__ for layer in (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.GroupNorm, nn.LayerNorm)}
@@ -192,27 +184,6 @@ def with_lora(model: PortraitModel, path: Path, strength: float) -> PortraitMode
     return replace(model, unet=model.network("unet").patched(patches, lora.strength))
 
 
-@dataclass(frozen=True, eq=False)
-class Analyzer:
-    """A face analyzer that opens a session when it is first asked; crop sizes come with it, as the encoders need them."""
-
-    name: str
-    model: Path | None
-    face: FaceConfig
-    _sessions: dict[float, FaceAnalyzer] = field(default_factory=dict)
-
-    def session(self, threshold: float) -> FaceAnalyzer:
-        """The analyzer for this threshold."""
-        from hp_core.face.analyzer import create_analyzer
-
-        if threshold not in self._sessions:
-            for other in self._sessions.values():
-                other.close()
-            self._sessions.clear()
-            self._sessions[threshold] = create_analyzer(self.name, model=self.model, threshold=threshold, max_faces=MAX_FACES)
-        return self._sessions[threshold]
-
-
 def wrap_vae(vae: Any) -> comfy.sd.VAE:
     """diffusers' temporal-decoder VAE as ComfyUI's VAE, which core blocks take: encode gives the mode, unscaled."""
     from hp_core.vae import HostVae
@@ -227,86 +198,6 @@ def wrap_vae(vae: Any) -> comfy.sd.VAE:
     wrapped.first_stage_model.to(wrapped.vae_dtype)
     wrapped.patcher = _Patcher(wrapped.first_stage_model, wrapped.device, mm.vae_offload_device())
     return wrapped
-
-
-def attention_kernels() -> tuple[str, ...]:
-    """Choices of the attention's kernel."""
-    from hp_core.config import KERNELS
-
-    return KERNELS
-
-
-@dataclass(frozen=True)
-class Clip:
-    """Frames to be read one by one, (height, width, 3) uint8, and the sound over them as ComfyUI's AUDIO, if any."""
-
-    frames: Iterable[Any]
-    total: int
-    fps: Fraction
-    audio: dict[str, Any] | None
-
-
-def open_clip(images: Any, video: Any, *, fps: Fraction = Fraction(25), start: int, frames: int) -> Clip:
-    """``video`` if there is one, else ``images``; ``frames`` 0 takes all from ``start`` on.
-
-    Raises:
-        PortraitError: neither is connected, the video cannot be read, or nothing is left after ``start``.
-    """
-    from hp_core.config import frames_from
-    from hp_core.errors import OptionError
-    from hp_core.image import each_from_float
-    from hp_core.video import probe, read_frames, read_waveform
-    from hp_core.video.waveform import as_audio, cut_audio
-
-    source = _file_of(video) if video is not None else None
-    sound = None
-    if source is not None:
-        info = probe(source)
-        left, rate = info.frames, info.fps
-    elif video is not None:
-        parts = video.get_components()
-        images, rate, left, sound = parts.images, Fraction(parts.frame_rate), len(parts.images), parts.audio
-    elif images is not None:
-        rate, left = fps, len(images)
-    else:
-        raise OptionError("This block has nothing to look at. Connect images or a video.")
-    total = frames_from(start, frames, left, "the clip")
-    if source is not None:
-        sound = as_audio(read_waveform(source, start=start / rate, seconds=total / rate))
-        return Clip(read_frames(source, start=start, limit=total), total, rate, sound)
-    return Clip(each_from_float(images[start : start + total]), total, rate, cut_audio(sound, start / rate, total / rate))
-
-
-def likeness(picture: Any, analyzer: FaceAnalyzer, model: PortraitModel | None) -> Likeness:
-    """The person in ``picture`` (1, height, width, 3), compared by the ArcFace of ``model``.
-
-    Raises:
-        PortraitError: either is not connected, the set has no ArcFace, or the picture shows no face.
-    """
-    from hp_core.errors import OptionError
-    from hp_core.face.likeness import Likeness
-    from hp_core.image import from_float
-
-    if picture is None or model is None:
-        raise OptionError("which is likeness; connect like, a picture of the person meant, and model, whose ArcFace compares.")
-    identity = model.models.identity
-    if identity is None:
-        raise OptionError("which is likeness, and this set has no arcface.onnx. Run Download HunyuanPortrait with what = identity.")
-    return Likeness.of(from_float(picture[:1])[0], analyzer, identity)
-
-
-def _file_of(video: Any) -> Path | None:
-    """The file behind a VIDEO, if it is one as a whole: then it can be read frame by frame."""
-    from pathlib import Path
-
-    from comfy_api.latest import InputImpl
-
-    if not isinstance(video, InputImpl.VideoFromFile):
-        return None
-    # A trimmed video, of hosts that can trim: its source is the untrimmed file.
-    trimmed = any(getattr(video, f"_VideoFromFile__{name}", 0) for name in ("start_time", "duration"))
-    source = video.get_stream_source()
-    return Path(source) if isinstance(source, str) and not trimmed else None
 
 
 def decoder(vae: Any, chunk: int) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -341,64 +232,11 @@ def dtype_for(precision: str) -> torch.dtype:
     return torch.bfloat16 if mm.should_use_bf16(device) else torch.float32
 
 
-def check_cancelled() -> None:
-    """Raise ComfyUI's interrupt if the user has pressed Cancel."""
-    mm.throw_exception_if_processing_interrupted()
+def attention_kernels() -> tuple[str, ...]:
+    """Choices of the attention's kernel."""
+    from hp_core.config import KERNELS
 
-
-def watched(stage: Stage[_Value]) -> _Value:
-    """Run a stage of `hp_core` with ComfyUI's progress bar and its Cancel; its value."""
-    bar, total = None, 0
-    while True:
-        check_cancelled()
-        try:
-            event = next(stage)
-        except StopIteration as end:
-            return end.value
-        if isinstance(event, Notice):
-            log.warning(event.text)
-        elif isinstance(event, Progress):
-            if bar is None or event.total != total:
-                bar, total = comfy.utils.ProgressBar(event.total), event.total
-            bar.update_absolute(event.done, event.total)
-
-
-def counted(items: Iterable[_Value], total: int) -> Iterable[_Value]:
-    """``items`` with a progress bar and Cancel."""
-    bar = comfy.utils.ProgressBar(total)
-    for done, item in enumerate(items, 1):
-        check_cancelled()
-        yield item
-        bar.update_absolute(done, total)
-
-
-class StepPreview:
-    """Progress bar of the sampler with a picture of where it stands, if the user has turned previews on."""
-
-    def __init__(self, total: int, reference: torch.Tensor, image: Any) -> None:
-        """``reference`` (1, channels, height, width) are the scaled latents of the portrait ``image``."""
-        import comfy.latent_formats
-        import latent_preview
-
-        from hp_core.preview import rgb_factors
-
-        self.bar, self.total = comfy.utils.ProgressBar(total), total
-        known = comfy.latent_formats.SD15()
-        if reference.shape[1] != known.latent_channels:  # of another VAE: its colours are learned from the portrait
-            known = comfy.latent_formats.LatentFormat()
-            known.latent_channels = reference.shape[1]
-            known.latent_rgb_factors, known.latent_rgb_factors_bias = rgb_factors(reference, image)
-        self.previewer = latent_preview.get_previewer(mm.get_torch_device(), known)
-
-    def show(self, done: int, latents: torch.Tensor) -> None:
-        """``latents`` (frames, channels, height, width), scaled; the middle frame is shown."""
-        check_cancelled()
-        picture = None
-        if self.previewer is not None:
-            middle = len(latents) // 2
-            shown = latents[middle : middle + 1].to(mm.get_torch_device())
-            picture = self.previewer.decode_latent_to_preview_image("JPEG", shown)
-        self.bar.update_absolute(done, self.total, picture)
+    return KERNELS
 
 
 @contextmanager

@@ -1,0 +1,41 @@
+"""The only place that imports comfy.*: device, memory, progress, preview, cancel, and media as ComfyUI hands them over."""
+
+from .media import MAX_FACES, Analyzer, Clip, likeness, open_clip
+from .networks import (
+    MEMORY_MODES,
+    PRECISIONS,
+    Loaded,
+    Network,
+    PortraitModel,
+    attention_kernels,
+    decoder,
+    dtype_for,
+    load,
+    with_lora,
+    wrap_vae,
+)
+from .progress import StepPreview, check_cancelled, counted, log, watched
+
+__all__ = [
+    "MAX_FACES",
+    "MEMORY_MODES",
+    "PRECISIONS",
+    "Analyzer",
+    "Clip",
+    "Loaded",
+    "Network",
+    "PortraitModel",
+    "StepPreview",
+    "attention_kernels",
+    "check_cancelled",
+    "counted",
+    "decoder",
+    "dtype_for",
+    "likeness",
+    "load",
+    "log",
+    "open_clip",
+    "watched",
+    "with_lora",
+    "wrap_vae",
+]

@@ -1,0 +1,113 @@
+"""What a block looks at: frames of images or of a VIDEO, and the faces in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hp_core.config import FaceConfig
+    from hp_core.face.analyzer import FaceAnalyzer
+    from hp_core.face.likeness import Likeness
+
+    from .networks import PortraitModel
+
+MAX_FACES = 32  # in one picture
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Frames to be read one by one, (height, width, 3) uint8, and the sound over them as ComfyUI's AUDIO, if any."""
+
+    frames: Iterable[Any]
+    total: int
+    fps: Fraction
+    audio: dict[str, Any] | None
+
+
+def open_clip(images: Any, video: Any, *, fps: Fraction = Fraction(25), start: int, frames: int) -> Clip:
+    """``video`` if there is one, else ``images``; ``frames`` 0 takes all from ``start`` on.
+
+    Raises:
+        PortraitError: neither is connected, the video cannot be read, or nothing is left after ``start``.
+    """
+    from hp_core.config import frames_from
+    from hp_core.errors import OptionError
+    from hp_core.image import each_from_float
+    from hp_core.video import probe, read_frames, read_waveform
+    from hp_core.video.waveform import as_audio, cut_audio
+
+    source = _file_of(video) if video is not None else None
+    sound = None
+    if source is not None:
+        info = probe(source)
+        left, rate = info.frames, info.fps
+    elif video is not None:
+        parts = video.get_components()
+        images, rate, left, sound = parts.images, Fraction(parts.frame_rate), len(parts.images), parts.audio
+    elif images is not None:
+        rate, left = fps, len(images)
+    else:
+        raise OptionError("This block has nothing to look at. Connect images or a video.")
+    total = frames_from(start, frames, left, "the clip")
+    if source is not None:
+        sound = as_audio(read_waveform(source, start=start / rate, seconds=total / rate))
+        return Clip(read_frames(source, start=start, limit=total), total, rate, sound)
+    return Clip(each_from_float(images[start : start + total]), total, rate, cut_audio(sound, start / rate, total / rate))
+
+
+def _file_of(video: Any) -> Path | None:
+    """The file behind a VIDEO, if it is one as a whole: then it can be read frame by frame."""
+    from pathlib import Path
+
+    from comfy_api.latest import InputImpl
+
+    if not isinstance(video, InputImpl.VideoFromFile):
+        return None
+    # A trimmed video, of hosts that can trim: its source is the untrimmed file.
+    trimmed = any(getattr(video, f"_VideoFromFile__{name}", 0) for name in ("start_time", "duration"))
+    source = video.get_stream_source()
+    return Path(source) if isinstance(source, str) and not trimmed else None
+
+
+@dataclass(frozen=True, eq=False)
+class Analyzer:
+    """A face analyzer that opens a session when it is first asked; crop sizes come with it, as the encoders need them."""
+
+    name: str
+    model: Path | None
+    face: FaceConfig
+    _sessions: dict[float, FaceAnalyzer] = field(default_factory=dict)
+
+    def session(self, threshold: float) -> FaceAnalyzer:
+        """The analyzer for this threshold."""
+        from hp_core.face.analyzer import create_analyzer
+
+        if threshold not in self._sessions:
+            for other in self._sessions.values():
+                other.close()
+            self._sessions.clear()
+            self._sessions[threshold] = create_analyzer(self.name, model=self.model, threshold=threshold, max_faces=MAX_FACES)
+        return self._sessions[threshold]
+
+
+def likeness(picture: Any, analyzer: FaceAnalyzer, model: PortraitModel | None) -> Likeness:
+    """The person in ``picture`` (1, height, width, 3), compared by the ArcFace of ``model``.
+
+    Raises:
+        PortraitError: either is not connected, the set has no ArcFace, or the picture shows no face.
+    """
+    from hp_core.errors import OptionError
+    from hp_core.face.likeness import Likeness
+    from hp_core.image import from_float
+
+    if picture is None or model is None:
+        raise OptionError("which is likeness; connect like, a picture of the person meant, and model, whose ArcFace compares.")
+    identity = model.models.identity
+    if identity is None:
+        raise OptionError("which is likeness, and this set has no arcface.onnx. Run Download HunyuanPortrait with what = identity.")
+    return Likeness.of(from_float(picture[:1])[0], analyzer, identity)
