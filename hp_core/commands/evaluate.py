@@ -152,12 +152,12 @@ def print_judgement(judgement: Judgement, against: str | None = None) -> None:
             table(title, header, rows)
 
 
-def _swapped(run: Stage[dict[str, dict[str, float]]], pairs: int, as_json: bool) -> None:
+def _swapped(run: Stage[dict[str, dict[str, dict[str, float]]]], pairs: int, as_json: bool) -> None:
     with Bars(quiet=as_json) as bars:
         follows = bars.run(run)
-    rows = [[name, *(f"{value:.3f}" for value in pair.values())] for name, pair in follows.items()]
+    rows = [[name, *(f"{value['pooled']:.3f} / {value['per_pair']:.3f}" for value in row.values())] for name, row in follows.items()]
     title = f"{pairs} portraits, expression of one driver, head of the next"
-    figures(title, ["correlation", "with it", "with the other", "exact pictures with it"], rows, follows, as_json)
+    figures(title, ["correlation, pooled / per pair", "with it", "with the other", "exact pictures with it"], rows, follows, as_json)
 
 
 def _on_drawn_people(run: Stage[Evaluation], title: str, as_json: bool) -> None:

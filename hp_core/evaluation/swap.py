@@ -20,13 +20,14 @@ EXPRESSION_READINGS, HEAD_READINGS = ("jaw", "blink_left", "blink_right"), ("yaw
 
 def evaluate_swap(
     weights: Path | None, *, pairs: int = 64, frames: int = 24, steps: int | None = None, device: str | None = None
-) -> Stage[dict[str, dict[str, float]]]:
+) -> Stage[dict[str, dict[str, dict[str, float]]]]:
     """Held-out portraits with ``with_head_rotation_of``: expression of their own driver, head of the next pair's.
 
     Returns:
-        For each reading of MediaPipe (`EXPRESSION_READINGS`, `HEAD_READINGS`): its correlation over all frames with the driver it
-        should come from (``own``) and with the one it should not (``other``); ``ceiling`` is ``own`` of the exact pictures, which
-        differ from a driver in the face and in where the head is, as MediaPipe's readings then do.
+        For each reading of MediaPipe (`EXPRESSION_READINGS`, `HEAD_READINGS`): its correlation with the driver it should come from
+        (``own``) and with the one it should not (``other``); ``ceiling`` is ``own`` of the exact pictures, which differ from a
+        driver in the face and in where the head is, as MediaPipe's readings then do. Each over all frames (``pooled``) and as the
+        mean of those inside each pair (``per_pair``), where it does not count that one mouth reads wider than another at rest.
 
     Raises:
         OptionError: no weights, or a number out of range.
@@ -66,12 +67,19 @@ def evaluate_swap(
     faces = [readings for _, readings in drivers]
     heads = faces[1:] + faces[:1]
 
-    def together(clips: list[ClipReadings], name: str) -> np.ndarray:
-        return np.concatenate([clip.values[name] for clip in clips])
-
-    figures: dict[str, dict[str, float]] = {}
+    figures: dict[str, dict[str, dict[str, float]]] = {}
     for names, own, other in ((EXPRESSION_READINGS, faces, heads), (HEAD_READINGS, heads, faces)):
         for name in names:
             compared = {"own": (own, results), "other": (other, results), "ceiling": (own, exact)}
-            figures[name] = {key: pearson(together(a, name), together(b, name)) or 0.0 for key, (a, b) in compared.items()}
+            figures[name] = {
+                key: _correlations([clip.values[name] for clip in a], [clip.values[name] for clip in b]) for key, (a, b) in compared.items()
+            }
     return figures
+
+
+def _correlations(targets: list[np.ndarray], results: list[np.ndarray]) -> dict[str, float]:
+    inside = [value for target, result in zip(targets, results, strict=True) if (value := pearson(target, result)) is not None]
+    return {
+        "pooled": pearson(np.concatenate(targets), np.concatenate(results)) or 0.0,
+        "per_pair": float(np.mean(inside)) if inside else 0.0,
+    }
