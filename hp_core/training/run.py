@@ -147,7 +147,7 @@ def _left_out(source: ClipSource) -> Stage[None]:
 
 def clip_source(data: DataConfig, model: PortraitConfig, *, held_out: bool) -> tuple[ClipSource, dict[str, Any]]:
     """Where the clips of ``data`` come from, and what they depend on."""
-    kept = asdict(replace(data, held_out=0, motion_variants=1))
+    kept = asdict(replace(data, clips=1, held_out=0, motion_variants=1))  # which clips: told beside it
     if data.shards:
         from hp_core.training.shards import ShardSource
 
