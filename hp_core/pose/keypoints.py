@@ -68,17 +68,18 @@ def from_track(track: FaceTrack) -> PoseKeypoints:
     return PoseKeypoints(points, track.found.copy(), (width, height), f"face track ({track.analyzer})")
 
 
-def nose_and_neck(five_points: np.ndarray, length: float = 1.0) -> np.ndarray:
+def nose_and_neck(five_points: np.ndarray, length: float = 1.0, lean: float = 0.0) -> np.ndarray:
     """OpenPose's 18 body points (frames, 18, 3) of five-point faces (frames, 5, 2): the nose, and a neck reckoned below the eyes.
 
     Args:
         length: of the neck, in usual ones.
+        lean: of the neck to the image right, in its lengths.
     """
     points = np.zeros((len(five_points), BODY.stop, 3), np.float32)
     eyes, mouth = five_points[:, :2].mean(1), five_points[:, 3:].mean(1)
     down = length * _NECK_BELOW_EYES * np.linalg.norm(mouth - eyes, axis=-1)
     points[:, NOSE] = np.pad(five_points[:, 2], ((0, 0), (0, 1)), constant_values=1.0)
-    points[:, NECK, 0], points[:, NECK, 1], points[:, NECK, 2] = eyes[:, 0], eyes[:, 1] + down, _GUESSED
+    points[:, NECK, 0], points[:, NECK, 1], points[:, NECK, 2] = eyes[:, 0] + lean * down, eyes[:, 1] + down, _GUESSED
     return points
 
 

@@ -32,6 +32,8 @@ from hp_core.vae import decode_chunks, to_uint8
 TRAINED = ("unet", "motion_proj", "dino", "image_proj", "pose_guider")
 """Modules of this stage, by their published files' names."""
 
+_LEAN = 0.2  # most that a reckoned neck stands beside the eyes, in its lengths: those of a turned head are not above its ears
+
 _BANDS = {"low": (0.0, 1.0), "mid": (1.0, 20.0), "high": (20.0, float("inf"))}  # of sigma, for the curves
 
 
@@ -197,7 +199,8 @@ class AnimationTask:
         length = float(rng.uniform(shortest, longest))
         item = self.store.read(index, ("keypoints", "crop_points"), frames)
         if rng.random() < self.config.head_only:
-            points, kept[:] = nose_and_neck(item["crop_points"].numpy(), length), True
+            lean = float(rng.uniform(-_LEAN, _LEAN))
+            points, kept[:] = nose_and_neck(item["crop_points"].numpy(), length, lean), True
         elif "keypoints" in item:
             points = item["keypoints"].numpy()
         else:

@@ -46,7 +46,13 @@ def test_a_face_track_gives_nose_eyes_face_and_a_neck_below(portrait_image):
     assert (points[2:14, 2] == 0).all(), "a face analyzer sees no shoulders"
     five_only = from_track(replace(track, landmarks=None)).points[0]
     np.testing.assert_allclose(five_only[NECK, :2], points[NECK, :2], atol=0.15 * np.linalg.norm(points[NECK, :2] - points[NOSE, :2]))
-    np.testing.assert_allclose(nose_and_neck(track.five_points)[0, [NOSE, NECK]], five_only[[NOSE, NECK]])
+    usual = nose_and_neck(track.five_points)[0]
+    np.testing.assert_allclose(usual[[NOSE, NECK]], five_only[[NOSE, NECK]])
+    other = nose_and_neck(track.five_points, length=2.0, lean=0.5)[0]
+    eyes = track.five_points[0, :2].mean(0)
+    np.testing.assert_allclose(other[NOSE], usual[NOSE])
+    down = usual[NECK, 1] - eyes[1]
+    np.testing.assert_allclose(other[NECK, :2] - eyes, [down, 2 * down], rtol=1e-5)
 
 
 def test_openpose_json_survives_there_and_back():
