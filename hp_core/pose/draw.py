@@ -34,7 +34,7 @@ EYE_POINTS = (RIGHT_EYE, LEFT_EYE, RIGHT_EAR, LEFT_EAR)
 _FINGERS = tuple((0 if joint % 4 == 1 else joint - 1, joint) for joint in range(1, 21))
 _DIMMED = (np.arange(256) * 0.6).astype(np.uint8)
 _FINE = 2160  # short side at which MimicMotion draws before it shrinks
-_REFERENCE = 512  # size at which strokes have the widths below
+_REFERENCE = 512  # size at which strokes have the widths below, and at which smaller maps are drawn: joints lie on whole pixels
 _STICK, _JOINT, _FACE_DOT, _FINGER = 4, 4, 3, 2
 
 
@@ -49,10 +49,11 @@ def draw_skeleton(points: np.ndarray, size: int, style: PoseStyle = PoseStyle(),
     import cv2
 
     fine = style.drawing == "mimicmotion"
-    side = max(size, _FINE) if fine else size
+    side = max(size, _FINE if fine else _REFERENCE)
     scaled = points.astype(np.float64)
-    scaled[:, :2] *= side / size
     scaled[(scaled[:, :2] <= 0).any(-1), 2] = 0  # both styles skip what lies outside to the left and above
+    middle = 0.0 if fine else 0.5  # of a pixel, which a whole number names
+    scaled[:, :2] = (scaled[:, :2] + middle) * (side / size) - middle
     canvas = _Canvas(side, by_confidence=fine)
     if style.body:
         canvas.body(scaled[BODY], kept, eyes=style.eyes)
@@ -61,10 +62,8 @@ def draw_skeleton(points: np.ndarray, size: int, style: PoseStyle = PoseStyle(),
             canvas.hand(hand)
     if style.face and len(points) > BODY.stop:
         canvas.dots(scaled[FACE], _FACE_DOT, (255, 255, 255))
-    if not fine:
-        return canvas.picture
-    shrunk = cv2.resize(canvas.picture, (size, size), interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(shrunk[..., ::-1])  # this style comes with red and blue exchanged
+    picture = canvas.picture if side == size else cv2.resize(canvas.picture, (size, size), interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(picture[..., ::-1]) if fine else picture  # this style comes with red and blue exchanged
 
 
 def distinct_maps(pose: PoseMaps, frames: Sequence[int]) -> tuple[Tensor, Tensor]:

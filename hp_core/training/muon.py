@@ -1,7 +1,7 @@
 """Muon: momentum whose matrices are made orthogonal before they are stepped along (Jordan et al. 2024).
 
-torch's own works in bfloat16 and on matrices alone; on a CPU without bfloat16 units that is eight times slower, and most of this
-model's weights are convolutions.
+torch's own takes matrices alone, and most of this model's weights are convolutions; and it works in bfloat16 whatever the machine,
+which on a CPU without bfloat16 units is eight times slower.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ class Muon(torch.optim.AdamW):
     Args:
         matrices: weights of at least two dimensions, the first of them the outputs.
         momentum: of the matrices' gradients, Nesterov's.
+        work: type in which the matrices are made orthogonal, which need not be exact.
         weight_decay: decoupled, times the learning rate.
     """
 
@@ -35,9 +36,11 @@ class Muon(torch.optim.AdamW):
         betas: tuple[float, float] = (0.9, 0.999),
         momentum: float = 0.95,
         weight_decay: float = 0.0,
+        work: torch.dtype = torch.float32,
     ) -> None:
         groups: list[dict[str, Any]] = [{"params": list(matrices), "momentum": momentum}, {"params": list(rest), "momentum": None}]
         super().__init__([group for group in groups if group["params"]], lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
+        self.work = work
         self._step_supports_amp_scaling = False  # the matrices want gradients whose scale is taken off already
 
     @torch.no_grad()
@@ -61,16 +64,16 @@ class Muon(torch.optim.AdamW):
             state["step"], state["exp_avg"] = torch.zeros((), dtype=torch.float32, device=weight.device), torch.zeros_like(weight)
         state["step"] += 1
         state["exp_avg"].lerp_(gradient, 1 - group["momentum"])
-        direction = orthogonal(gradient.lerp(state["exp_avg"], group["momentum"]).flatten(1))  # (out, in * kernel)
+        direction = orthogonal(gradient.lerp(state["exp_avg"], group["momentum"]).flatten(1), work=self.work)  # (out, in * kernel)
         length = 0.2 * max(direction.shape) ** 0.5
         weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(direction.view_as(weight), alpha=-group["lr"] * length)
 
 
-def orthogonal(matrix: Tensor, *, rounds: int = 5) -> Tensor:
-    """``matrix`` (m, n) with its singular values brought near one, in float32 by Newton and Schulz's iteration."""
+def orthogonal(matrix: Tensor, *, rounds: int = 5, work: torch.dtype = torch.float32) -> Tensor:
+    """``matrix`` (m, n) with its singular values brought near one, by Newton and Schulz's iteration in ``work``."""
     a, b, c = _QUINTIC
     x = matrix.float()
-    x = x / x.norm().clamp(min=1e-7)
+    x = (x / x.norm().clamp(min=1e-7)).to(work)
     wide = x if x.shape[0] <= x.shape[1] else x.T
     for _ in range(rounds):
         gram = wide @ wide.T

@@ -57,7 +57,7 @@ class OptimConfig:
     final_lr: float = 0.1
     grad_norm: float = 0.99
     ema: float = 0.9999  # decay of the averaged weights; 0 keeps none
-    precision: str = "fp32"  # "fp32" | "bf16" | "fp16"; on a CPU without AMX, bf16 is three times slower than fp32
+    precision: str = "fp32"  # "fp32" | "bf16" | "fp16"; on a CPU without bfloat16 units, bf16 is three times slower than fp32
     gradient_checkpointing: bool = False
     seed: int = 0
 

@@ -200,7 +200,8 @@ class _Run:
         hidden = matrices(model)
         taken = {id(p) for p in hidden}
         rest = [p for p in trained if id(p) not in taken]
-        return Muon(hidden, rest, lr=optim.lr, betas=betas, weight_decay=optim.weight_decay)
+        work = torch.bfloat16 if optim.precision == "bf16" else torch.float32
+        return Muon(hidden, rest, lr=optim.lr, betas=betas, weight_decay=optim.weight_decay, work=work)
 
     def advance(self) -> dict[str, float]:
         """One optimiser step; its metrics, averaged over all processes."""

@@ -135,6 +135,15 @@ def test_mimicmotions_colours_follow_confidence_with_red_and_blue_exchanged():
     assert np.flatnonzero(picture[:, 250].any(-1)).size <= 4, "strokes of four pixels at 2160 are thin at 512"
 
 
+def test_small_maps_place_joints_between_pixels():
+    points = np.zeros((128, 3), np.float32)
+    points[NOSE], points[1] = (40.25, 30.75, 1), (40.25, 90.0, 1)
+    rows, columns = np.mgrid[:60, :128]
+    joint = draw_skeleton(points, 128)[:60, :, 0].astype(float)  # the limb is blue, the nose's joint red
+    centre = (joint * columns).sum() / joint.sum(), (joint * rows).sum() / joint.sum()
+    assert centre == pytest.approx((40.25, 30.75), abs=0.15)
+
+
 def test_points_left_of_and_above_the_picture_are_skipped():
     points = body()
     points[NOSE, :2] = (-5, 100)

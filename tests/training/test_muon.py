@@ -23,6 +23,13 @@ def test_orthogonal_keeps_directions_and_levels_their_lengths(rows: int, columns
     assert ((found.diagonal() > 0.6) & (found.diagonal() < 1.3)).all()
 
 
+def test_bfloat16_levels_lengths_as_well() -> None:
+    matrix = torch.randn(64, 96, generator=torch.Generator().manual_seed(0))
+    lengths = torch.linalg.svdvals(orthogonal(matrix, work=torch.bfloat16))
+    assert ((lengths > 0.6) & (lengths < 1.3)).all()
+    assert torch.linalg.svdvals(matrix).max() > 10
+
+
 def test_it_takes_wide_weights_of_layers_that_are_trained() -> None:
     model = nn.ModuleDict(
         {
