@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 _QUINTIC = (3.4445, -4.7750, 2.0315)  # steepest at zero of the polynomials that keep singular values within 0.7..1.2 (Jordan et al.)
 _NARROWEST = 64  # sides of a matrix; narrower ones, such as the UNet's last layer, are left to AdamW
@@ -18,7 +18,7 @@ _NARROWEST = 64  # sides of a matrix; narrower ones, such as the UNet's last lay
 
 class Muon(torch.optim.AdamW):
     """Muon for ``matrices``, AdamW for ``rest``; a matrix's step is as long as AdamW's would be (0.2 a weight, Liu et al. 2025), so
-    that one learning rate serves both.
+    that one learning rate serves both. Several processes share out the matrices, whose gradients are alike in all of them.
 
     Args:
         matrices: weights of at least two dimensions, the first of them the outputs.
@@ -46,27 +46,38 @@ class Muon(torch.optim.AdamW):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One step along the gradients as they are."""
-        gradients = {}
-        for group in self.param_groups:
-            if group["momentum"] is None:
-                continue
-            for weight in group["params"]:
-                if weight.grad is not None:
-                    self._step_matrix(weight, weight.grad, group)
-                    gradients[weight], weight.grad = weight.grad, None  # what has no gradient AdamW leaves alone
+        groups = [group for group in self.param_groups if group["momentum"] is not None]
+        due = [(weight, group) for group in groups for weight in group["params"] if weight.grad is not None]
+        gradients = [weight.grad for weight, _ in due]
+        directions = self._orthogonal([self._momentum(weight, group["momentum"]).flatten(1) for weight, group in due])
+        for (weight, group), direction in zip(due, directions, strict=True):
+            length = 0.2 * max(direction.shape) ** 0.5  # of a direction (out, in * kernel)
+            weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(direction.view_as(weight), alpha=-group["lr"] * length)
+            weight.grad = None  # what has no gradient AdamW leaves alone
         super().step()
-        for weight, gradient in gradients.items():
+        for (weight, _), gradient in zip(due, gradients, strict=True):
             weight.grad = gradient
 
-    def _step_matrix(self, weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
-        state = self.state[weight]
+    def _momentum(self, weight: Tensor, momentum: float) -> Tensor:
+        state, gradient = self.state[weight], weight.grad
+        assert gradient is not None
         if not state:  # by AdamW's names, which loading expects
             state["step"], state["exp_avg"] = torch.zeros((), dtype=torch.float32, device=weight.device), torch.zeros_like(weight)
         state["step"] += 1
-        state["exp_avg"].lerp_(gradient, 1 - group["momentum"])
-        direction = orthogonal(gradient.lerp(state["exp_avg"], group["momentum"]).flatten(1), work=self.work)  # (out, in * kernel)
-        length = 0.2 * max(direction.shape) ** 0.5
-        weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(direction.view_as(weight), alpha=-group["lr"] * length)
+        state["exp_avg"].lerp_(gradient, 1 - momentum)
+        return gradient.lerp(state["exp_avg"], momentum)
+
+    def _orthogonal(self, matrices: list[Tensor]) -> list[Tensor]:
+        processes = distributed.get_world_size() if distributed.is_initialized() else 1
+        if processes == 1 or not matrices:
+            return [orthogonal(matrix, work=self.work) for matrix in matrices]
+        costs = [matrix.numel() * min(matrix.shape) for matrix in matrices]
+        together = torch.zeros(sum(matrix.numel() for matrix in matrices), device=matrices[0].device)
+        parts = [part.view_as(matrix) for part, matrix in zip(together.split([m.numel() for m in matrices]), matrices, strict=True)]
+        for number in shares(costs, processes)[distributed.get_rank()]:
+            parts[number].copy_(orthogonal(matrices[number], work=self.work))
+        distributed.all_reduce(together)  # the others' parts are zero here
+        return parts
 
 
 def orthogonal(matrix: Tensor, *, rounds: int = 5, work: torch.dtype = torch.float32) -> Tensor:
@@ -79,6 +90,17 @@ def orthogonal(matrix: Tensor, *, rounds: int = 5, work: torch.dtype = torch.flo
         gram = wide @ wide.T
         wide = torch.addmm(wide, torch.addmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
     return (wide if x.shape[0] <= x.shape[1] else wide.T).to(matrix.dtype)
+
+
+def shares(costs: Sequence[int], count: int) -> list[list[int]]:
+    """The numbers of ``costs`` in ``count`` lists of about the same sum: the dearest first, each to who has least."""
+    lists: list[list[int]] = [[] for _ in range(count)]
+    sums = [0] * count
+    for number in sorted(range(len(costs)), key=lambda number: -costs[number]):
+        least = sums.index(min(sums))
+        lists[least].append(number)
+        sums[least] += costs[number]
+    return lists
 
 
 def matrices(model: nn.Module) -> list[Tensor]:

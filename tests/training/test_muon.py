@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from hp_core.training.muon import Muon, matrices, orthogonal
+from hp_core.training.muon import Muon, matrices, orthogonal, shares
 
 
 @given(rows=st.integers(2, 40), columns=st.integers(2, 40), scale=st.floats(1e-3, 1e3), seed=st.integers(0, 1000))
@@ -28,6 +28,14 @@ def test_bfloat16_levels_lengths_as_well() -> None:
     lengths = torch.linalg.svdvals(orthogonal(matrix, work=torch.bfloat16))
     assert ((lengths > 0.6) & (lengths < 1.3)).all()
     assert torch.linalg.svdvals(matrix).max() > 10
+
+
+@given(costs=st.lists(st.integers(1, 1000), max_size=30), count=st.integers(1, 4))
+def test_processes_share_the_work_about_evenly(costs: list[int], count: int) -> None:
+    parts = shares(costs, count)
+    assert sorted(number for part in parts for number in part) == list(range(len(costs)))
+    sums = [sum(costs[number] for number in part) for part in parts]
+    assert max(sums) - min(sums) <= max(costs, default=0)
 
 
 def test_it_takes_wide_weights_of_layers_that_are_trained() -> None:

@@ -29,7 +29,8 @@ class Fit(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.net = nn.Sequential(nn.Linear(4, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 2))
+        hidden = [layer for _ in range(2) for layer in (nn.Linear(width, width), nn.SiLU())]
+        self.net = nn.Sequential(nn.Linear(4, width), nn.SiLU(), *hidden, nn.Linear(width, 2))
 
     def forward(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         return {"loss": (self.net(x) - y).square().mean()}
@@ -197,8 +198,8 @@ def test_the_rate_rises_then_falls() -> None:
 SCRIPT = """
 import sys
 from pathlib import Path
-from tests.training.test_trainer import run
-losses, task = run(Path(sys.argv[1]), steps=int(sys.argv[2]), grad_norm=0.5)
+from tests.training.test_trainer import FitTask, run
+losses, task = run(Path(sys.argv[1]), FitTask(width=64), steps=int(sys.argv[2]), grad_norm=0.5, optimizer=sys.argv[3])
 import os
 if os.environ.get("RANK", "0") == "0":
     print("LOSSES", losses, "PROCESSES", os.environ.get("WORLD_SIZE"))
@@ -211,11 +212,12 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": root, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "true"}
 
 
-def launched(folder: Path, *options: str) -> list[float]:
+def launched(folder: Path, optimizer: str, *options: str) -> list[float]:
     """The curve of a run under `accelerate launch` with two processes."""
     script = folder / "script.py"
     script.write_text(SCRIPT, encoding="utf-8")
     command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", *options, str(script), str(folder / "run"), "12"]
+    command.append(optimizer)
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.split("PROCESSES")[1].split()[0] == "2"
@@ -223,9 +225,19 @@ def launched(folder: Path, *options: str) -> list[float]:
 
 
 @pytest.mark.slow
-def test_two_processes_follow_the_curve_of_one(tmp_path: Path) -> None:
-    one, _ = run(tmp_path / "one", grad_norm=0.5)
-    np.testing.assert_allclose(launched(tmp_path, "--multi_gpu"), one, rtol=1e-4)
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_two_processes_follow_the_curve_of_one(tmp_path: Path, optimizer: str) -> None:
+    one, _ = run(tmp_path / "one", FitTask(width=64), grad_norm=0.5, optimizer=optimizer)
+    np.testing.assert_allclose(launched(tmp_path, optimizer, "--multi_gpu"), one, rtol=1e-4)
+
+
+def test_bfloat16_follows_the_curve_and_leaves_torchs_settings(tmp_path: Path) -> None:
+    before = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
+    exact, _ = run(tmp_path / "exact", FitTask(width=64), optimizer="muon")
+    rough, _ = run(tmp_path / "rough", FitTask(width=64), optimizer="muon", precision="bf16")
+    assert rough != exact
+    np.testing.assert_allclose(rough, exact, rtol=0.1)
+    assert torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed() == before
 
 
 @pytest.mark.slow
