@@ -194,7 +194,7 @@ class AlignConfig:
     lock_y: bool = False  # and from top to bottom
     lock_scale: bool = False  # the skeleton keeps its size
     level: bool = False  # turn by the angle between the two skeletons too, for a tilted camera; not in the paper
-    reference: int = 0  # frame of the driver that stands for the portrait
+    reference: int = -1  # frame of the driver that stands for the portrait; -1: the one whose head is held most like the portrait's
     on_missing: str = "interpolate"  # what to do about frames without the person
     style: PoseStyle = field(default_factory=PoseStyle)
 
@@ -202,7 +202,7 @@ class AlignConfig:
         check_choice("mode", self.mode, POSE_MODES)
         check_choice("on_missing", self.on_missing, POSE_MISSING)
         check_range("strength", self.strength, -4, 4)
-        check_range("reference", self.reference, 0)
+        check_range("reference", self.reference, -1)
 
 
 @dataclass(frozen=True)

@@ -72,11 +72,11 @@ class PoseAlign(io.ComfyNode):
                 advanced(
                     io.Int.Input(
                         "reference",
-                        default=0,
-                        min=0,
+                        default=-1,
+                        min=-1,
                         max=1_000_000,
-                        tooltip="Frame of the driver, from 0, that is laid onto the portrait; take one held like it. Default: 0, the "
-                        "first.",
+                        tooltip="Frame of the driver, from 0, that is laid onto the portrait. Default: -1, the one whose head is held "
+                        "most like the portrait's.",
                     )
                 ),
                 advanced(

@@ -159,8 +159,11 @@ def animate(
         bool, typer.Option(help="Turn by the angle between the skeletons too, for a tilted camera.", rich_help_panel=_POSE)
     ] = False,
     pose_reference: Annotated[
-        int, typer.Option(help="Frame of the driver that stands for the portrait, of those used.", rich_help_panel=_POSE)
-    ] = 0,
+        int,
+        typer.Option(
+            help="Frame of the driver that stands for the portrait, of those used; -1: the one held most like it.", rich_help_panel=_POSE
+        ),
+    ] = -1,
     pose_missing: Annotated[PoseMissing, typer.Option(help="Frames in which nobody is seen.", rich_help_panel=_POSE)] = "interpolate",
     pose_drawing: Annotated[
         Drawing, typer.Option(help="How it is drawn; which of them the released weights saw is not public.", rich_help_panel=_POSE)

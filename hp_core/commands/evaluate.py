@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -152,10 +152,12 @@ def print_judgement(judgement: Judgement, against: str | None = None) -> None:
             table(title, header, rows)
 
 
-def _swapped(run: Stage[dict[str, dict[str, dict[str, float]]]], pairs: int, as_json: bool) -> None:
+def _swapped(run: Stage[dict[str, dict[str, dict[str, Any]]]], pairs: int, as_json: bool) -> None:
+    from hp_core.evaluation.report import pooled_and_inside
+
     with Bars(quiet=as_json) as bars:
         follows = bars.run(run)
-    rows = [[name, *(f"{value['pooled']:.3f} / {value['per_pair']:.3f}" for value in row.values())] for name, row in follows.items()]
+    rows = [[name, *(pooled_and_inside(value, decimals=3) for value in row.values())] for name, row in follows.items()]
     title = f"{pairs} portraits, expression of one driver, head of the next"
     figures(title, ["correlation, pooled / per pair", "with it", "with the other", "exact pictures with it"], rows, follows, as_json)
 

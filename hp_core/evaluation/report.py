@@ -61,7 +61,7 @@ def score_table(systems: dict[str, dict[str, Any]]) -> list[list[str]]:
 
 def correlation_table(systems: dict[str, dict[str, Any]], against: str) -> list[list[str]]:
     """Rows of text: a reading and for each system `pooled / mean of the pairs`."""
-    return [[name, *(_both(system["correlation"][against][name]) for system in systems.values())] for name in VALUES]
+    return [[name, *(pooled_and_inside(system["correlation"][against][name]) for system in systems.values())] for name in VALUES]
 
 
 def markdown(evaluation: Evaluation, pictures: Mapping[str, str] | None = None) -> str:
@@ -97,6 +97,7 @@ def _with_error(figure: dict[str, Any]) -> str:
     return " ± ".join(f"{value:.{decimals}f}" for value in known) or "-"
 
 
-def _both(figures: dict[str, Any]) -> str:
+def pooled_and_inside(figures: dict[str, Any], decimals: int = 2) -> str:
+    """A correlation over all frames, and the mean of those inside each pair; ``-`` where there is none."""
     pooled, inside = figures["pooled"], figures["per_pair"]["mean"]
-    return " / ".join("-" if value is None else f"{value:.2f}" for value in (pooled, inside))
+    return " / ".join("-" if value is None else f"{value:.{decimals}f}" for value in (pooled, inside))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hp_core.config import check_range
 from hp_core.errors import OptionError
 from hp_core.evaluation.metrics.correlation import pearson
+from hp_core.evaluation.statistics import mean_and_error
 from hp_core.progress import Progress, Stage
 
 if TYPE_CHECKING:
@@ -20,14 +21,14 @@ EXPRESSION_READINGS, HEAD_READINGS = ("jaw", "blink_left", "blink_right"), ("yaw
 
 def evaluate_swap(
     weights: Path | None, *, pairs: int = 64, frames: int = 24, steps: int | None = None, device: str | None = None
-) -> Stage[dict[str, dict[str, dict[str, float]]]]:
+) -> Stage[dict[str, dict[str, dict[str, Any]]]]:
     """Held-out portraits with ``with_head_rotation_of``: expression of their own driver, head of the next pair's.
 
     Returns:
         For each reading of MediaPipe (`EXPRESSION_READINGS`, `HEAD_READINGS`): its correlation with the driver it should come from
         (``own``) and with the one it should not (``other``); ``ceiling`` is ``own`` of the exact pictures, which differ from a
-        driver in the face and in where the head is, as MediaPipe's readings then do. Each over all frames (``pooled``) and as the
-        mean of those inside each pair (``per_pair``), where it does not count that one mouth reads wider than another at rest.
+        driver in the face and in where the head is, as MediaPipe's readings then do. Each over all frames (``pooled``) and inside
+        each pair (``per_pair``: `mean_and_error`), where it does not count that one mouth reads wider than another at rest.
 
     Raises:
         OptionError: no weights, or a number out of range.
@@ -67,7 +68,7 @@ def evaluate_swap(
     faces = [readings for _, readings in drivers]
     heads = faces[1:] + faces[:1]
 
-    figures: dict[str, dict[str, dict[str, float]]] = {}
+    figures: dict[str, dict[str, dict[str, Any]]] = {}
     for names, own, other in ((EXPRESSION_READINGS, faces, heads), (HEAD_READINGS, heads, faces)):
         for name in names:
             compared = {"own": (own, results), "other": (other, results), "ceiling": (own, exact)}
@@ -77,9 +78,8 @@ def evaluate_swap(
     return figures
 
 
-def _correlations(targets: list[np.ndarray], results: list[np.ndarray]) -> dict[str, float]:
-    inside = [value for target, result in zip(targets, results, strict=True) if (value := pearson(target, result)) is not None]
+def _correlations(targets: list[np.ndarray], results: list[np.ndarray]) -> dict[str, Any]:
     return {
-        "pooled": pearson(np.concatenate(targets), np.concatenate(results)) or 0.0,
-        "per_pair": float(np.mean(inside)) if inside else 0.0,
+        "pooled": pearson(np.concatenate(targets), np.concatenate(results)),
+        "per_pair": mean_and_error(pearson(target, result) for target, result in zip(targets, results, strict=True)),
     }

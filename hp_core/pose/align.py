@@ -5,7 +5,7 @@ Every frame is moved, scaled and turned as a whole, so no point leaves its relat
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -59,7 +59,9 @@ def align_pose(
     moving = _of_clip("driving", driving, driving_keypoints, frames=len(driving))
     standing = _of_clip("portrait", portrait, portrait_keypoints, frames=1)
     if config.reference >= len(moving):
-        raise OptionError(f"reference is frame {config.reference}; the clip has {len(moving)} frames, so 0 to {len(moving) - 1}.")
+        raise OptionError(f"reference is frame {config.reference}; the clip has {len(moving)} frames, so 0 to {len(moving) - 1}, or -1.")
+    if config.reference < 0:
+        config = replace(config, reference=likest_frame(driving.five_points, portrait.five_points[0]))
     missing = int((~moving.found).sum())
     if missing:
         yield Notice(f"{missing} of {len(moving)} frames of the {moving.source} show nobody and were filled by {config.on_missing}.")
@@ -82,6 +84,18 @@ def align_pose(
         scale=fit.scale,
         offset=fit.offset,
     )
+
+
+def likest_frame(points: np.ndarray, target: np.ndarray) -> int:
+    """The frame of ``points`` (frames, 5, 2) whose face, moved and scaled onto ``target`` (5, 2), lies nearest to it: a nose laid onto
+    another's says where the head is only if both are turned alike."""
+
+    def shape(faces: np.ndarray) -> np.ndarray:
+        centred = faces - faces.mean(axis=-2, keepdims=True)
+        return np.asarray(centred / np.linalg.norm(centred, axis=(-2, -1), keepdims=True).clip(min=1e-9))
+
+    apart = np.linalg.norm(shape(points.astype(np.float64)) - shape(target.astype(np.float64)), axis=(-2, -1))
+    return int(apart.argmin())
 
 
 @dataclass(frozen=True)
@@ -130,7 +144,7 @@ def fitted(points: np.ndarray, target: np.ndarray, *, level: bool = False, refer
 
 
 def steadied(points: np.ndarray, config: AlignConfig) -> np.ndarray:
-    """Less or more of the head's way and growth since the reference frame, or none of it along a locked axis.
+    """Less or more of the head's way and growth since ``config.reference``, 0 or more, or none of it along a locked axis.
 
     points (frames, 128, 3) -> the same; each frame is moved and scaled about its nose as a whole.
     """

@@ -186,19 +186,19 @@ def branch_velocities(
         (condition, appearance, None),
         (condition, appearance, motion[None]),
     )
-    chosen = [(weight, branch) for weight, branch in zip(weights, branches, strict=True) if weight != 0]
-    if together and len(chosen) > 1:
+    used = [number for number, weight in enumerate(weights) if weight != 0]
+    if together and len(used) > 1:
+        chosen = [(weights[number], branches[number]) for number in used]
         yield _batched(unet, scaled, timestep, chosen, appearance, motion[None], pose=pose, time_ids=time_ids)
         return
-    for number, (weight, (latent, appearance_tokens, motion_tokens)) in enumerate(zip(weights, branches, strict=True)):
-        if weight == 0:
-            continue
+    for number in used:
+        latent, appearance_tokens, motion_tokens = branches[number]
         features = None if deep is None else deep.of(number, scaled)
         sample = torch.cat([scaled, latent.expand(len(scaled), -1, -1, -1)], dim=1)[None]
         v = unet(sample, timestep, appearance=appearance_tokens, motion=motion_tokens, added_time_ids=time_ids, pose=pose, deep=features)[0]
         if deep is not None and features is not None:
             deep.keep(number, features)
-        yield weight * v.float()
+        yield weights[number] * v.float()
 
 
 def _batched(

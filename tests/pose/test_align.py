@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hp_core.config import AlignConfig, PoseStyle
 from hp_core.errors import OptionError, PortraitError
-from hp_core.pose.align import Alignment, align_pose, fitted, steadied
+from hp_core.pose.align import Alignment, align_pose, fitted, likest_frame, steadied
 from hp_core.pose.draw import distinct_maps
 from hp_core.pose.keypoints import BODY, NECK, NOSE, POINTS
 from hp_core.preview import pose_pictures
@@ -20,7 +20,7 @@ from hp_core.progress import result
 from hp_core.values import FaceTrack, PoseKeypoints
 from tests.stages import with_notices
 
-PAPER = AlignConfig(mode="paper")
+PAPER = AlignConfig(mode="paper", reference=0)
 shifts = st.floats(-500, 500)
 scales = st.floats(0.05, 20)
 angles = st.floats(-3, 3)
@@ -120,6 +120,29 @@ def test_the_figure_does_not_breathe():
         driver[:, NECK, :2] - driver[:, NOSE, :2], axis=-1
     )
     assert np.ptp(ratio) < 1e-4
+
+
+@given(seed=seeds, at=st.integers(0, 9), scale=scales, x=shifts, y=shifts)
+def test_the_likest_frame_is_the_one_held_alike_wherever_it_is(seed: int, at: int, scale: float, x: float, y: float) -> None:
+    faces = track(1).five_points + np.random.default_rng(seed).normal(0, 5, (10, 5, 2))
+    assert likest_frame(faces, scale * faces[at] + (x, y)) == at
+
+
+def test_the_likest_frame_is_laid_onto_the_portrait_unless_one_is_named() -> None:
+    driver, standing = track(5), track(1)
+    driver.five_points[:3, 2, 0] += (12, 9, 6)  # turned until frame 3
+    points = people(1, 5)
+    for reference, frame in ((-1, 3), (1, 1)):
+        maps = result(
+            align_pose(
+                driver,
+                standing,
+                replace(PAPER, reference=reference),
+                driving_keypoints=keypoints(points),
+                portrait_keypoints=keypoints(people(2)),
+            )
+        )
+        np.testing.assert_allclose(maps.skeletons[frame, NOSE, :2], people(2)[0, NOSE, :2] * 128 / 400, atol=1e-2)
 
 
 def test_strength_and_locks_act_on_the_way_of_the_nose():
