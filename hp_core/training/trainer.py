@@ -177,6 +177,8 @@ class _Run:
                 f"optim.batch is {optim.batch}; {self.accelerator.num_processes} processes with accumulate={optim.accumulate} "
                 f"need a multiple of {self.parts}."
             )
+        if self.accelerator.distributed_type == "DEEPSPEED":
+            self._tell_deepspeed()
         make_folder(folder)
         if self.accelerator.num_processes > 1 and self.accelerator.device.type != "cpu":
             task.model = nn.SyncBatchNorm.convert_sync_batchnorm(task.model)  # the adapters' norms see the whole batch
@@ -188,6 +190,16 @@ class _Run:
         if find_spec("tensorboard") is None:
             self.notices.append(Notice("tensorboard is not installed; figures go to metrics.jsonl alone."))
         self._resume()
+
+    def _tell_deepspeed(self) -> None:
+        """What accelerate reads off a data loader, of which there is none; and how far to clip, which DeepSpeed does itself."""
+        if self.optim.accumulate > 1:
+            raise OptionError(
+                f"optim.accumulate is {self.optim.accumulate}; under DeepSpeed every part is a step of its own. Set accumulate: 1."
+            )
+        config = self.accelerator.deepspeed_plugin.deepspeed_config
+        config["train_micro_batch_size_per_gpu"] = self.optim.batch // self.parts
+        config["gradient_clipping"] = self.optim.grad_norm
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
         optim, model = self.optim, self.task.model
@@ -291,7 +303,7 @@ class _Run:
                 raise OptionError(
                     f"{place} was trained with other settings: {changed[0]}. Restore them, or train in another folder than {self.folder}."
                 )
-            if state["processes"] != self.accelerator.num_processes and self.accelerator.distributed_type == "FSDP":
+            if state["processes"] != self.accelerator.num_processes and self.accelerator.distributed_type in ("FSDP", "DEEPSPEED"):
                 raise OptionError(f"{place} was saved by {state['processes']} processes; resume with as many.")
             try:
                 self.accelerator.load_state(str(place))

@@ -1,7 +1,8 @@
-"""Run under `accelerate launch` with the shipped FSDP configuration: the demo networks train a few steps, sharded over the processes."""
+"""Run under `accelerate launch` with the shipped FSDP or DeepSpeed configuration: the demo networks train a few steps, sharded over the processes."""
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -32,13 +33,14 @@ def main(folder: Path, steps: int) -> None:
     if is_first_process():
         losses = [event.metrics["loss"] for event in events if isinstance(event, TrainingStep)]
         sys.stdout.write(f"LOSSES {losses} EXPORTED {len(exported)}\n")
-        if any(hasattr(p, "to_local") for p in task.model.parameters()):
+        if any(hasattr(p, "to_local") for p in task.model.parameters()) or PartialState().distributed_type == DistributedType.DEEPSPEED:
             sys.stdout.write(f"{PartialState().num_processes} processes, sharded\n")
 
 
 if __name__ == "__main__":
     if "--shard" in sys.argv:
         PartialState(cpu=True)
-        # accelerate turns its FSDP on for accelerators alone; gloo and torch would do it on a CPU as well.
-        PartialState._shared_state["distributed_type"] = DistributedType.MULTI_XPU
+        # accelerate turns its FSDP on for accelerators alone; gloo and torch would do it on a CPU as well. DeepSpeed has no such qualms.
+        if os.environ.get("ACCELERATE_USE_DEEPSPEED") != "true":
+            PartialState._shared_state["distributed_type"] = DistributedType.MULTI_XPU
     main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -241,8 +241,12 @@ def test_bfloat16_follows_the_curve_and_leaves_torchs_settings(tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_the_shipped_fsdp_configuration_trains_the_demo_networks_on_two_processes(tmp_path: Path) -> None:
-    """Sharded weights follow the curve of whole ones, are saved, exported and resumed."""
+@pytest.mark.parametrize("kind", ["fsdp", "deepspeed"])
+def test_the_shipped_configurations_train_the_demo_networks_on_two_processes(tmp_path: Path, kind: str) -> None:
+    """What is shared out follows the curve of one process, is saved, exported and resumed."""
+    if kind == "deepspeed":
+        pytest.importorskip("deepspeed")
+        pytest.importorskip("transformers")  # accelerate asks for its version
     from hp_core.config import PortraitConfig
     from hp_core.training.settings import SHIPPED
 
@@ -257,13 +261,16 @@ def test_the_shipped_fsdp_configuration_trains_the_demo_networks_on_two_processe
         (folder / "features").exists() or (folder / "features").symlink_to(tmp_path / "features")
         shard = ["--shard"] if launcher else []
         command = [sys.executable, *launcher, str(script), str(folder), str(steps), *shard]
-        done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=400)
+        variables = environment() | {"DS_ACCELERATOR": "cpu"}
+        if launcher and kind == "deepspeed":
+            del variables["ACCELERATE_USE_CPU"]  # which turns it off
+        done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=400)
         assert done.returncode == 0, done.stderr[-3000:]
         assert ("2 processes, sharded" in done.stdout) == bool(launcher)
         assert int(done.stdout.split("EXPORTED ")[1].split()[0]) >= 5
         return [float(x) for x in done.stdout.split("LOSSES [")[1].split("]")[0].split(",")]
 
-    config = SHIPPED / "accelerate" / "fsdp.yaml"
+    config = SHIPPED / "accelerate" / f"{kind}.yaml"
     launcher = ("-m", "accelerate.commands.launch", "--config_file", str(config), "--num_processes", "2", "--mixed_precision", "no")
     whole = curve(tmp_path / "whole", 4)
     first = curve(tmp_path / "parts", 2, *launcher)
