@@ -1,4 +1,4 @@
-"""Run under `accelerate launch` with the shipped FSDP or DeepSpeed configuration: the demo networks train a few steps, sharded over the processes."""
+"""Run under `accelerate launch` with the shipped FSDP or DeepSpeed configuration: the demo networks train, shared out over processes."""
 
 from __future__ import annotations
 
