@@ -61,7 +61,7 @@ def test_the_preview_is_the_result_so_far(models: Any, appearance: Appearance, m
     states = list(ClipSampler(models, appearance, motion, None, config=replace(SAMPLING, steps=3), seed=3).states("cpu"))
     scaling = CONFIG.vae["scaling_factor"]
     assert torch.allclose(states[0].clean, (appearance.reference_latent * scaling).expand_as(states[0].clean))
-    assert torch.allclose(states[-1].clean, states[-1].latents, atol=1e-4)  # float32 at a sigma of 700 rounds to 4e-5
+    assert torch.allclose(states[-1].clean, states[-1].latents, atol=1e-5)
     middle = next(state for state in states if state.step == 1)
     assert middle.latents.std() > 3 * middle.clean.std()
 

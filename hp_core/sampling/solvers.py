@@ -35,6 +35,8 @@ class EulerSolver:
 
     def step(self, x: Tensor, clean: Tensor, sigmas: Tensor, index: int) -> Tensor:
         """See `Solver`."""
+        if sigmas[index + 1] == 0:
+            return clean  # as the rule says too, but for what it rounds away at the noise's scale
         return euler_step(x, clean, sigmas[index], sigmas[index + 1])
 
 

@@ -36,6 +36,7 @@ from hp_core.training.muon import Muon, matrices
 from hp_core.training.settings import LogConfig, OptimConfig
 
 STATE = "state.json"
+_SHARING = ("FSDP", "DEEPSPEED")  # where no process holds all that training needs
 _ONE_SIGNAL = 3.0  # seconds within which several interrupts count as one
 
 
@@ -207,7 +208,7 @@ class _Run:
         betas = (optim.betas[0], optim.betas[1])
         if optim.optimizer == "adamw":
             return torch.optim.AdamW(trained, lr=optim.lr, betas=betas, weight_decay=optim.weight_decay, fused=True)
-        if self.accelerator.distributed_type in ("FSDP", "DEEPSPEED"):
+        if self.accelerator.distributed_type in _SHARING:
             kind = self.accelerator.distributed_type.value
             raise OptionError(f"optim.optimizer is muon, which needs whole matrices; {kind} shares them out. Set optimizer: adamw.")
         hidden = matrices(model)
@@ -303,7 +304,7 @@ class _Run:
                 raise OptionError(
                     f"{place} was trained with other settings: {changed[0]}. Restore them, or train in another folder than {self.folder}."
                 )
-            if state["processes"] != self.accelerator.num_processes and self.accelerator.distributed_type in ("FSDP", "DEEPSPEED"):
+            if state["processes"] != self.accelerator.num_processes and self.accelerator.distributed_type in _SHARING:
                 raise OptionError(f"{place} was saved by {state['processes']} processes; resume with as many.")
             try:
                 self.accelerator.load_state(str(place))

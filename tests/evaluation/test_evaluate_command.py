@@ -126,5 +126,5 @@ def test_a_swap_is_judged_beside_the_exact_pictures(demo_weights: Path) -> None:
     assert all(set(row) == {"own", "other", "ceiling"} for row in rows.values())
     assert all(set(value) == {"pooled", "per_pair"} for row in rows.values() for value in row.values())
     assert rows["yaw"]["ceiling"]["pooled"] > 0.95, "the exact pictures turn as the one whose head they have"
-    own = rows["yaw"]["own"]["pooled"]  # None where every frame reads alike
-    assert own is None or abs(own) < rows["yaw"]["ceiling"]["pooled"], "untrained weights do not"
+    own = rows["yaw"]["own"]["pooled"] or 0.0  # none where every frame reads alike
+    assert abs(own) < rows["yaw"]["ceiling"]["pooled"], "untrained weights do not"

@@ -216,8 +216,8 @@ def launched(folder: Path, optimizer: str, *options: str) -> list[float]:
     """The curve of a run under `accelerate launch` with two processes."""
     script = folder / "script.py"
     script.write_text(SCRIPT, encoding="utf-8")
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", *options, str(script), str(folder / "run"), "12"]
-    command.append(optimizer)
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", *options]
+    command = [*launcher, str(script), str(folder / "run"), "12", optimizer]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.split("PROCESSES")[1].split()[0] == "2"
