@@ -9,7 +9,7 @@ from hp_core.evaluation.detection import detection_share
 from hp_core.evaluation.flicker import still_flicker
 from hp_core.evaluation.metrics.correlation import pearson
 from hp_core.evaluation.metrics.identity import embed_faces, mean_cosine
-from hp_core.evaluation.metrics.landmarks import frame_landmark_distance
+from hp_core.evaluation.metrics.landmarks import frame_landmark_distance, frame_nose_distance
 from hp_core.evaluation.metrics.psnr import CEILING, frame_psnr
 from hp_core.evaluation.metrics.ssim import frame_ssim
 from hp_core.face.crop import ARCFACE_TEMPLATE
@@ -88,6 +88,19 @@ def test_landmark_distance_is_in_percent_of_the_width() -> None:
     assert frame_landmark_distance(truth, truth).tolist() == [0, 0]
     assert frame_landmark_distance(truth + (3, 4), truth) == pytest.approx([10, 10])  # 5 of 50 pixels
     assert frame_landmark_distance(2 * truth + (6, 8), 2 * truth) == pytest.approx([10, 10]), "the size of the picture plays no part"
+
+
+def test_nose_distance_by_hand_from_each_origin() -> None:
+    truth = np.zeros((4, 3, 2))
+    truth[:, 0, 0], truth[:, 2, 0] = -25, 25  # 50 pixels wide
+    result = truth.copy()
+    result[:, 1] = [(10, 0), (5, 0), (5, 0), (np.nan, np.nan)]
+    assert frame_nose_distance(result, truth, origin="picture")[:3] == pytest.approx([20, 10, 10])
+    assert frame_nose_distance(result, truth, origin="first")[:3] == pytest.approx([0, 10, 10])
+    assert frame_nose_distance(result, truth, origin="mean")[:3] == pytest.approx([20 / 3, 10 / 3, 10 / 3])
+    for origin in ("picture", "first", "mean"):
+        assert np.isnan(frame_nose_distance(result, truth, origin=origin)).tolist() == [False] * 3 + [True]
+        assert np.isnan(frame_nose_distance(np.full_like(truth, np.nan), truth, origin=origin)).all()
 
 
 def test_landmark_distance_is_undefined_without_a_face() -> None:

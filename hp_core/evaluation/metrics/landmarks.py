@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from hp_core.evaluation.metrics.base import FACE_RULE, NO_FACE, Better, Outcome, Part, Score, Setting
 
 EYE_CORNERS = [33, 263]  # the outer ones, in MediaPipe's numbering
 NOSE_TIP = 1  # in MediaPipe's numbering
+
+NoseOrigin = Literal["picture", "first", "mean"]
 
 
 def frame_landmark_distance(result: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -27,19 +31,22 @@ def landmark_distance(result: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.asarray(np.linalg.norm(result - truth, axis=2).mean(axis=1))
 
 
-def frame_nose_distance(result: np.ndarray, truth: np.ndarray, *, path: bool) -> np.ndarray:
+def frame_nose_distance(result: np.ndarray, truth: np.ndarray, *, origin: NoseOrigin) -> np.ndarray:
     """How far the nose tip lies from the truth's, (F,) float64, in percent of the truth's face width.
 
     Args:
         result, truth: as `frame_landmark_distance` takes them.
-        path: count each nose's way from its place in the first frame that shows both, not its place.
+        origin: what each nose's place is counted from: the ``picture``; its place in the ``first`` frame that shows both, whose own
+            error then counts in every frame; or its ``mean`` place over the frames that show both, as trajectories are compared
+            (the absolute trajectory error of Sturm et al. 2012, aligned by translation alone).
     """
     nose, true = result[:, NOSE_TIP], truth[:, NOSE_TIP]
-    if path:
+    if origin != "picture":
         both = np.flatnonzero(np.isfinite(nose).all(-1) & np.isfinite(true).all(-1))
         if not len(both):
             return np.full(len(truth), np.nan)
-        nose, true = nose - nose[both[0]], true - true[both[0]]
+        counted = both[:1] if origin == "first" else both
+        nose, true = nose - nose[counted].mean(0), true - true[counted].mean(0)
     return 100 * np.linalg.norm(nose - true, axis=-1) / face_width(truth)
 
 
