@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 _QUINTIC = (3.4445, -4.7750, 2.0315)  # steepest at zero of the polynomials that keep singular values within 0.7..1.2 (Jordan et al.)
-_NARROWEST = 64  # sides of a matrix; narrower ones, such as the UNet's last layer, are left to AdamW
+_NARROWEST = 64  # sides of a matrix; narrower ones are left to AdamW
 
 
 class Muon(torch.optim.AdamW):
@@ -104,7 +104,9 @@ def shares(costs: Sequence[int], count: int) -> list[list[int]]:
 
 
 def matrices(model: nn.Module) -> list[Tensor]:
-    """The trained weights that Muon is for: those of linear layers and convolutions; embeddings, norms and memories are not."""
+    """The trained weights that Muon is for: those of linear layers and convolutions but the last (diffusers' ``conv_out``), whose
+    outputs are channels of unlike size; embeddings, norms and memories are not."""
     kinds = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-    weights = {id(layer.weight): layer.weight for layer in model.modules() if isinstance(layer, kinds) and layer.weight.requires_grad}
+    layers = [layer for name, layer in model.named_modules() if isinstance(layer, kinds) and name.rpartition(".")[2] != "conv_out"]
+    weights = {id(layer.weight): layer.weight for layer in layers if layer.weight.requires_grad}
     return [weight for weight in weights.values() if min(weight.shape[0], weight[0].numel()) >= _NARROWEST]

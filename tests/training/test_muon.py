@@ -45,6 +45,7 @@ def test_it_takes_wide_weights_of_layers_that_are_trained() -> None:
             "linear": nn.Linear(64, 128),
             "frozen": nn.Linear(64, 64).requires_grad_(False),
             "first": nn.Conv2d(3, 64, 3),
+            "conv_out": nn.Conv2d(64, 64, 3),
             "embedding": nn.Embedding(100, 64),
             "norm": nn.GroupNorm(8, 64),
         }
