@@ -117,7 +117,7 @@ class IdentityTask:
 
 
 def export_onnx(net: IdentityNet, output: Path) -> None:
-    """``net`` as an ONNX file with ArcFace's interface; the file holds half precision, the arithmetic is float32.
+    """``net`` as an ONNX file with ArcFace's interface; the file holds 8 bits a weight, the arithmetic is float32.
 
     Raises:
         OptionError: the package onnx is not installed.
@@ -130,24 +130,34 @@ def export_onnx(net: IdentityNet, output: Path) -> None:
         try:
             example = (torch.zeros(1, 3, ARCFACE_SIZE, ARCFACE_SIZE),)
             torch.onnx.export(net, example, str(temporary), input_names=["data"], output_names=["embedding"], dynamo=False)
-            _halve(temporary)
+            _compress(temporary)
         except ImportError as error:
             raise OptionError(f"The ID encoder is written as ONNX, which needs the package onnx ({error}): pip install onnx.") from error
 
 
-def _halve(path: Path) -> None:
-    """Store the float32 weights of an ONNX file as float16, each cast back when the file is loaded."""
+def _compress(path: Path) -> None:
+    """Store the float32 weights of an ONNX file as int8 with a scale for each output, biases as float16; loading makes them float32."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
     model = onnx.load(str(path))
-    casts = []
+    first, scales = [], []
     for weight in model.graph.initializer:
-        if weight.data_type == TensorProto.FLOAT:
-            name = weight.name
-            weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight).astype(np.float16), f"{name}.half"))
-            casts.append(helper.make_node("Cast", [weight.name], [name], to=TensorProto.FLOAT))
-    nodes = [*casts, *model.graph.node]
+        if weight.data_type != TensorProto.FLOAT:
+            continue
+        name, values = weight.name, numpy_helper.to_array(weight)
+        if values.ndim < 2:
+            weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
+            first.append(helper.make_node("Cast", [weight.name], [name], to=TensorProto.FLOAT))
+            continue
+        largest = np.abs(values).reshape(len(values), -1).max(1)  # (outputs,)
+        scale = np.maximum(largest, 1e-12).astype(np.float32) / 127
+        steps = np.rint(values / scale.reshape(-1, *[1] * (values.ndim - 1))).astype(np.int8)
+        weight.CopyFrom(numpy_helper.from_array(steps, f"{name}.int8"))
+        scales.append(numpy_helper.from_array(scale, f"{name}.scale"))
+        first.append(helper.make_node("DequantizeLinear", [weight.name, f"{name}.scale"], [name], axis=0))
+    model.graph.initializer.extend(scales)
+    nodes = [*first, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     onnx.save(model, str(path))
