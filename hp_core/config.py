@@ -358,8 +358,8 @@ class PortraitConfig:
             unet=svd_unet()
             | {
                 "sample_size": 16,
-                "in_channels": 64,
-                "out_channels": 32,
+                "in_channels": 128,
+                "out_channels": 64,
                 "down_block_types": ["CrossAttnDownBlockSpatioTemporal"] * 2 + ["DownBlockSpatioTemporal"],
                 "up_block_types": ["UpBlockSpatioTemporal"] + ["CrossAttnUpBlockSpatioTemporal"] * 2,
                 "block_out_channels": [96, 128, 128],
@@ -373,7 +373,7 @@ class PortraitConfig:
             | {
                 "block_out_channels": [32, 32, 64, 128],
                 "layers_per_block": 1,
-                "latent_channels": 32,  # at 128 pixels, eyes and teeth do not fit into SVD's four
+                "latent_channels": 64,  # at 128 pixels, eyes and teeth do not fit into SVD's four
                 "scaling_factor": 1.0,
                 "sample_size": 128,
                 "force_upcast": False,

@@ -3,8 +3,8 @@
 A learned encoder must be trained before anything else can, and moves while its decoder learns. The leading components of the
 pictures themselves carry as much after seconds, and the squared error of a latent is that of the picture it stands for. The
 residual branches are silent, so the network is linear but for its last norm and activation, which are undone: each norm group
-holds one component and its negative beside two large constants, so that it divides by nearly the same number whatever the
-picture, and silu(x) - silu(-x) = x.
+holds two components beside two large constants that bring its mean to zero, so that it divides by nearly the same number whatever
+the picture, and silu is the identity far above zero.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from torch import Tensor, nn
 
 from hp_core.errors import OptionError
 
-_CONSTANT = 16.0  # of the norm groups, in deviations of a component
+_DEVIATION = 0.5  # of every component in the norm groups, beside their constants
+_CONSTANT = 16.0  # of the norm groups
+_SHIFT = 12.0  # to where silu is the identity but for 1e-4; further up half precision has fewer digits left
 _LOG_VARIANCE = -10.0
 
 
@@ -33,10 +35,10 @@ def fit_patch_encoder(vae: Any, images: Tensor) -> Tensor:
     """
     encoder, z = vae.encoder, int(vae.config.latent_channels)
     channels, last = list(vae.config.block_out_channels), int(vae.config.block_out_channels[-1])
-    if len(channels) != 4 or last // 4 < z or last != 4 * encoder.conv_norm_out.num_groups:
+    if len(channels) != 4 or last // 2 < z or last != 4 * encoder.conv_norm_out.num_groups:
         raise OptionError(
             f"vae.encoder is patches and the VAE has {channels} channels for {z} latents; "
-            f"it needs four blocks, the last with 128 channels, and at most 32 latents."
+            f"it needs four blocks, the last with 128 channels, and at most 64 latents."
         )
     for block in [*encoder.down_blocks, encoder.mid_block]:
         _silence(block)
@@ -53,12 +55,12 @@ def fit_patch_encoder(vae: Any, images: Tensor) -> Tensor:
         downsample.bias.zero_()
         x, width = torch.einsum("nchw,ck->nkhw", cells, basis), basis.shape[1]
     basis, mean, deviation = _components(x, z)
-    scale = deviation.clamp(min=1e-6).rsqrt()
-    scale = scale / (deviation * scale).square().mean().sqrt()
-    _carry(encoder.down_blocks[3].resnets, width, last=basis.T * scale[:, None], shift=-(mean @ basis) * scale)
-    _undo_norm(encoder, z)
+    channel = deviation.sqrt() / deviation.mean().sqrt()  # deviation of each latent channel
+    inside = _DEVIATION / deviation.clamp(min=1e-6)
+    _carry(encoder.down_blocks[3].resnets, width, last=basis.T * inside[:, None], shift=-(mean @ basis) * inside)
+    _undo_norm(encoder, channel / _DEVIATION)
     _pass_on(vae.quant_conv, 2 * z)
-    return deviation * scale
+    return channel
 
 
 def _components(x: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -104,25 +106,31 @@ def _carry(resnets: Any, width: int, *, last: Tensor | None = None, shift: Tenso
                 raise OptionError("vae.encoder is patches; the last block of the VAE must widen its channels.")
             shortcut.weight.zero_()
             shortcut.bias.zero_()
-            z = len(last)
-            shortcut.weight[0 : 4 * z : 4, :width, 0, 0] = last
-            shortcut.weight[1 : 4 * z : 4, :width, 0, 0] = -last
-            shortcut.bias[0 : 4 * z : 4] = shift
-            shortcut.bias[1 : 4 * z : 4] = -shift
-            shortcut.bias[2::4] = _CONSTANT
-            shortcut.bias[3::4] = -_CONSTANT
+            rows = _places(len(last), shortcut.out_channels)
+            shortcut.weight[rows, :width, 0, 0] = last
+            shortcut.bias[rows] = shift
+            for sign, balance in ((1, 2), (-1, 3)):
+                for part in (0, 1):  # half of the group's sum each, so that its mean is zero
+                    shortcut.weight[balance::4] -= shortcut.weight[part::4] / 2
+                    shortcut.bias[balance::4] -= shortcut.bias[part::4] / 2
+                shortcut.bias[balance::4] += sign * _CONSTANT
 
 
-def _undo_norm(encoder: Any, z: int) -> None:
-    """Last norm, activation and convolution together hand the components on; the log-variance is small and constant."""
-    norm, conv = encoder.conv_norm_out, encoder.conv_out
-    nn.init.ones_(norm.weight)
-    nn.init.zeros_(norm.bias)
-    # Two of the four channels of a group have variance one, the constants their square.
-    norm.weight[0::4] = norm.weight[1::4] = ((1 + _CONSTANT**2) / 2) ** 0.5
+def _undo_norm(encoder: Any, size: Tensor) -> None:
+    """Last norm, activation and convolution together hand the components on, ``size`` (z,) times as large; the log-variance is small
+    and constant."""
+    norm, conv, z = encoder.conv_norm_out, encoder.conv_out, len(size)
+    # Of the four channels of a group two hold components, and the constants half their sum beside their own.
+    nn.init.constant_(norm.weight, ((1.5 * _DEVIATION**2 + _CONSTANT**2) / 2) ** 0.5)
+    nn.init.constant_(norm.bias, _SHIFT)
     nn.init.zeros_(conv.weight)
-    nn.init.zeros_(conv.bias)
-    for component in range(z):
-        conv.weight[component, 4 * component, 1, 1] = 1.0
-        conv.weight[component, 4 * component + 1, 1, 1] = -1.0
+    conv.weight[torch.arange(z), _places(z, conv.in_channels), 1, 1] = size
+    conv.bias[:z] = -_SHIFT * size
     conv.bias[z:] = _LOG_VARIANCE
+
+
+def _places(z: int, channels: int) -> Tensor:
+    """Channel of each component: a large one beside a small one in each group of four."""
+    groups = channels // 4
+    component = torch.arange(z)
+    return 4 * (component % groups) + component // groups

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,10 @@ class VaeLoss(nn.Module):
 
     def forward(self, images: Tensor, points: Tensor, noise: Tensor) -> dict[str, Tensor]:
         """images (n, 3, S, S) in -1..1, points (n, 5, 2) pixels, noise (n, z, S / 8, S / 8)."""
-        posterior = self.vae.encode(images).latent_dist
+        # Of the constants in the patch encoder's norms bfloat16 would leave its components few digits.
+        whole = torch.autocast(images.device.type, enabled=False) if self.config.encoder == "patches" else nullcontext()
+        with whole:
+            posterior = self.vae.encode(images).latent_dist
         latents = posterior.mean + posterior.std * noise
         decoded = self.vae.decode(latents, num_frames=1).sample.float()
         weight = region_weight(points, images.shape[-1], images.shape[-1], face=self.config.face, features=self.config.face)

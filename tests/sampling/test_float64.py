@@ -49,8 +49,8 @@ def test_the_loop_and_its_networks(modules: dict[str, Any], sampler: str) -> Non
     schedule = make_schedule(CONFIG.scheduler, 3, sampler)  # made on the host, with numpy
     assert {schedule.sigmas.dtype, schedule.timesteps.dtype} == {torch.float32}
     inputs: dict[str, Any] = {
-        "noise": start_noise(2, (32, 8, 8), 0),
-        "reference_latent": torch.zeros(1, 32, 8, 8),
+        "noise": start_noise(2, (64, 8, 8), 0),
+        "reference_latent": torch.zeros(1, 64, 8, 8),
         "appearance": torch.zeros(1, 16, 128),
         "motion": torch.zeros(2, 8, 128),
         "pose": black_pose(2, (64, 64)),

@@ -71,7 +71,7 @@ def test_the_patch_encoder_is_the_principal_component_analysis_of_patches(stores
     deviation = fit_patch_encoder(vae, images)
     with torch.no_grad():
         latents = vae.encode(images).latent_dist.mode()
-    assert latents.shape[1:] == (32, 8, 8)
+    assert latents.shape[1:] == (64, 8, 8)
     assert float(latents.var(dim=(0, 2, 3)).mean()) == pytest.approx(1, rel=0.2)
     assert torch.allclose(latents.std(dim=(0, 2, 3)), deviation, rtol=0.1)
 
@@ -81,8 +81,8 @@ def test_the_patch_encoder_is_the_principal_component_analysis_of_patches(stores
 
     patches = torch.nn.functional.unfold(images, 8, stride=8).transpose(1, 2).reshape(-1, 192).double().numpy()
     centred = patches - patches.mean(0)
-    best = np.linalg.svd(centred, full_matrices=False)[1][32:]
-    assert error(latents.permute(0, 2, 3, 1).reshape(-1, 32).double().numpy(), patches) < 1.15 * float(np.square(best).sum() / patches.size)
+    best = np.linalg.svd(centred, full_matrices=False)[1][64:]
+    assert error(latents.permute(0, 2, 3, 1).reshape(-1, 64).double().numpy(), patches) < 1.15 * float(np.square(best).sum() / patches.size)
 
 
 def test_a_vae_of_another_build_cannot_be_fitted() -> None:
@@ -109,7 +109,7 @@ def test_the_identity_encoder_learns_and_has_arcfaces_interface(stores: tuple[St
     with torch.no_grad():
         expected = torch.nn.functional.normalize(task.net.eval()(torch.from_numpy(face).permute(2, 0, 1)[None]))[0].numpy()
     embedded = ArcFaceOnnx(tmp_path / "arcface" / "arcface.onnx").embed(face)
-    np.testing.assert_allclose(embedded, expected, atol=1e-3)  # the file holds half precision
+    assert embedded @ expected > 0.999  # the file holds 8 bits a weight
 
 
 def test_one_person_is_not_enough_for_an_identity(tmp_path: Path) -> None:
