@@ -96,7 +96,7 @@ def test_temporal_layers_begin_as_the_identity() -> None:
     torch.manual_seed(0)
     unet: Any = build_module("unet", tiny.config()).eval()
     inputs = {
-        "sample": torch.randn(2, 3, 64, 8, 8),
+        "sample": torch.randn(2, 3, 128, 8, 8),
         "timestep": torch.tensor([0.1, 0.9]),
         "appearance": torch.randn(2, 1, 8, 32),
         "motion": torch.randn(2, 3, 4, 32),
@@ -136,8 +136,8 @@ def test_dropped_conditions_are_the_branches_of_guidance(stores: tuple[Store, St
         middle, first = branch(slice(1, 2), given["appearance"][1:2]), branch(slice(2, 3), None)
     assert torch.allclose(v[1:2], middle, atol=1e-5)
     assert torch.allclose(v[2:3], first, atol=1e-5)
-    assert not given["sample"][2, :, 32:].any(), "the reference latent is dropped too"
-    assert given["sample"][1, :, 32:].any()
+    assert not given["sample"][2, :, 64:].any(), "the reference latent is dropped too"
+    assert given["sample"][1, :, 64:].any()
 
 
 def test_a_batch_depends_on_the_step_alone_and_is_shared_out(stores: tuple[Store, Store]) -> None:
