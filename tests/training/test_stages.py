@@ -109,7 +109,7 @@ def test_the_identity_encoder_learns_and_has_arcfaces_interface(stores: tuple[St
     with torch.no_grad():
         expected = torch.nn.functional.normalize(task.net.eval()(torch.from_numpy(face).permute(2, 0, 1)[None]))[0].numpy()
     embedded = ArcFaceOnnx(tmp_path / "arcface" / "arcface.onnx").embed(face)
-    assert embedded @ expected > 0.999  # the file holds 8 bits a weight
+    np.testing.assert_allclose(embedded, expected, atol=1e-3)  # the file holds 8 bits a weight
 
 
 def test_one_person_is_not_enough_for_an_identity(tmp_path: Path) -> None:
