@@ -109,11 +109,10 @@ def _carry(resnets: Any, width: int, *, last: Tensor | None = None, shift: Tenso
             rows = _places(len(last), shortcut.out_channels)
             shortcut.weight[rows, :width, 0, 0] = last
             shortcut.bias[rows] = shift
-            for sign, balance in ((1, 2), (-1, 3)):
-                for part in (0, 1):  # half of the group's sum each, so that its mean is zero
-                    shortcut.weight[balance::4] -= shortcut.weight[part::4] / 2
-                    shortcut.bias[balance::4] -= shortcut.bias[part::4] / 2
-                shortcut.bias[balance::4] += sign * _CONSTANT
+            for values in (shortcut.weight, shortcut.bias):  # the other two channels bring the group's mean to zero
+                values[2::4] = values[3::4] = -(values[0::4] + values[1::4]) / 2
+            shortcut.bias[2::4] += _CONSTANT
+            shortcut.bias[3::4] -= _CONSTANT
 
 
 def _undo_norm(encoder: Any, size: Tensor) -> None:
