@@ -292,9 +292,19 @@ class PortraitConfig:
                 f"unet.in_channels is {self.unet['in_channels']} and out_channels {self.unet['out_channels']}; with vae.latent_channels "
                 f"{channels} they must be {2 * channels} (noisy and reference latent) and {channels}."
             )
-        step = 8 << (len(self.unet["block_out_channels"]) - 1)  # the VAE halves thrice, the UNet between its blocks
+        if 2 ** (len(self.pose.channels) - 1) != self.vae_scale_factor:
+            raise OptionError(
+                f"pose.channels has {len(self.pose.channels)} entries; the pose guider halves its maps between them, down to the size of "
+                f"the VAE's latents: {len(self.vae['block_out_channels'])} entries."
+            )
+        step = self.vae_scale_factor << (len(self.unet["block_out_channels"]) - 1)  # both halve between their blocks
         if self.face.image_size % step:
             raise OptionError(f"face.image_size is {self.face.image_size}; the VAE and the UNet need a multiple of {step}.")
+
+    @property
+    def vae_scale_factor(self) -> int:
+        """Pixels along a side of one latent: 8 in SVD's VAE."""
+        return 2 ** (len(self.vae["block_out_channels"]) - 1)
 
     @staticmethod
     def released() -> PortraitConfig:

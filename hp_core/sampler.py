@@ -55,7 +55,7 @@ class ClipSampler:
         for name, (has, needs) in found.items():
             if has != needs:
                 raise OptionError(f"The {name} has {has} channels, these weights need {needs}. Encode it with these weights.")
-        height, breadth = (8 * side for side in appearance.reference_latent.shape[-2:])
+        height, breadth = (models.config.vae_scale_factor * side for side in appearance.reference_latent.shape[-2:])
         maps = black_pose(len(motion), (height, breadth)) if pose is None else pose
         if len(maps) != len(motion):
             raise OptionError(

@@ -14,6 +14,7 @@ from hp_core.config import (
     FaceConfig,
     MotionConfig,
     PortraitConfig,
+    PoseConfig,
     SamplingConfig,
 )
 from hp_core.config_files import PORTRAIT_FILE, SCHEDULER_FILE, UNET_FILE, VAE_FILE, config_files, read_config
@@ -90,7 +91,10 @@ def test_released_is_svd_xt_at_512_and_demo_a_small_build_of_the_same_parts() ->
     assert (released.face.image_size, released.unet["block_out_channels"]) == (512, [320, 640, 1280, 1280])
     assert (released.sampling.steps, released.sampling.sampler, released.sampling.window) == (25, "euler", 25)
     assert (demo.face.image_size, demo.unet["in_channels"], demo.vae["latent_channels"]) == (128, 128, 64)
+    assert (released.vae_scale_factor, demo.vae_scale_factor) == (8, 8)
     assert demo.scheduler == released.scheduler | {"sigma_min": 20.0, "sigma_max": 100.0}
+    with pytest.raises(OptionError, match=r"pose.channels has 3 entries; .* latents: 4 entries"):
+        replace(demo, pose=PoseConfig(channels=(8, 16, 32)))
     with pytest.raises(OptionError, match=r"preset is 'huge'; choose one of: released, paper, demo"):
         PortraitConfig.preset("huge")
 

@@ -22,6 +22,7 @@ from hp_core.weights.load import build_module
 
 CONFIG = PortraitConfig.demo()
 FRAMES = 5
+LATENT = (CONFIG.vae["latent_channels"], *[CONFIG.face.image_size // CONFIG.vae_scale_factor] * 2)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def models() -> Any:
 @pytest.fixture
 def appearance() -> Appearance:
     image = np.zeros((128, 128, 3), np.uint8)
-    return Appearance(torch.randn(1, 16, 128), torch.zeros(1, 512), "none", torch.randn(1, 64, 16, 16), image)
+    return Appearance(torch.randn(1, 16, 128), torch.zeros(1, 512), "none", torch.randn(1, *LATENT), image)
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def test_a_run_gives_the_clip_and_its_warm_up(models: Any, appearance: Appearanc
     states = list(run.states("cpu"))
     latent = run.as_latent(states[-1].latents)
     before, after, count = latent[WARM_UP]
-    assert latent["samples"].shape == (FRAMES, 64, 16, 16)
+    assert latent["samples"].shape == (FRAMES, *LATENT)
     assert (len(before), len(after), count) == (2, 2, FRAMES)
     assert torch.equal(torch.cat([before, latent["samples"], after]), run.unscaled(states[-1].latents))
     assert run.activation_bytes(torch.float32) == 2 * run.activation_bytes(torch.float16) > 1e6

@@ -34,7 +34,7 @@ def count_flops(
         config = replace(config, face=replace(config.face, image_size=size))
     size, frames = config.face.image_size, config.sampling.window if window is None else window
     check_range("window", frames, 1)
-    side = size // 8
+    side = size // config.vae_scale_factor
     meta = torch.device("meta")
     with meta:
         unet, guider = (build_module(name, config) for name in ("unet", "pose_guider"))

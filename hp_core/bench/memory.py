@@ -69,7 +69,7 @@ def peak_memory(config: PortraitConfig, frames: int, *, device: torch.device | s
     One step stands for all: every step makes and frees the same tensors. Frames are dropped as they are decoded.
     """
     unet, guider, vae = (build_module(name, config).to(device).eval().requires_grad_(False) for name in ("unet", "pose_guider", "vae"))
-    side, width = config.face.image_size // 8, config.motion.token_dim
+    side, width = config.face.image_size // config.vae_scale_factor, config.motion.token_dim
     channels = config.vae["latent_channels"]
     noise = start_noise(frames, (channels, side, side), 0)
     inputs: dict[str, Any] = {
@@ -115,7 +115,7 @@ def counted_peaks(
     from hp_core.weights.fp8 import store_in_fp8
     from hp_core.weights.load import FLOAT32_MODULES
 
-    side = (size or config.face.image_size) // 8
+    side = (size or config.face.image_size) // config.vae_scale_factor
     frames, together = window or config.sampling.window, chunk or config.sampling.decode_chunk
     channels, width = config.vae["latent_channels"], config.motion.token_dim
     meta = torch.device("meta")
@@ -150,7 +150,7 @@ def counted_peaks(
     sampling, decoding = weights["unet"] + weights["pose_guider"] + step.peak, weights["vae"] + decode.peak
     encoding = max(sum(weights[name] for name in names) for names in (FLOAT32_MODULES, ("dino", "image_proj", "vae")))
     return {
-        "size": 8 * side,
+        "size": config.vae_scale_factor * side,
         "window": frames,
         "chunk": together,
         "dtype": str(dtype).removeprefix("torch."),

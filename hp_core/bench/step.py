@@ -84,7 +84,7 @@ def step_speed(
     check_range("runs", runs, 1)
     check_choice("unet_storage", unet_storage, UNET_STORAGES)
     size = size or config.face.image_size
-    frames, side = window or config.sampling.window, size // 8
+    frames, side = window or config.sampling.window, size // config.vae_scale_factor
     torch.manual_seed(0)
     unet = build_module("unet", config).eval()
     if unet_storage == "fp8":

@@ -1,4 +1,4 @@
-"""An encoder of SVD's class that is the principal component analysis of 8x8 patches, in closed form.
+"""An encoder of SVD's class that is the principal component analysis of patches, in closed form.
 
 A learned encoder must be trained before anything else can, and moves while its decoder learns. The leading components of the
 pictures themselves carry as much after seconds, and the squared error of a latent is that of the picture it stands for. The
@@ -31,21 +31,21 @@ def fit_patch_encoder(vae: Any, images: Tensor) -> Tensor:
     variance one: between the pictures' own scale, which buries the details in noise, and equal scales, which bury the picture.
 
     Raises:
-        OptionError: the VAE is not one of three halvings, or has too few channels for its latents.
+        OptionError: the VAE has too few channels for its latents.
     """
     encoder, z = vae.encoder, int(vae.config.latent_channels)
     channels, last = list(vae.config.block_out_channels), int(vae.config.block_out_channels[-1])
-    if len(channels) != 4 or last // 2 < z or last != 4 * encoder.conv_norm_out.num_groups:
+    if last // 2 < z or last != 4 * encoder.conv_norm_out.num_groups:
         raise OptionError(
             f"vae.encoder is patches and the VAE has {channels} channels for {z} latents; "
-            f"it needs four blocks, the last with 128 channels, and at most 64 latents."
+            f"it needs 128 channels in the last block and at most 64 latents."
         )
     for block in [*encoder.down_blocks, encoder.mid_block]:
         _silence(block)
     _pass_on(encoder.conv_in, 3)
     x = images  # what arrives at each stage: the components kept so far, (n, c, h, w)
     width = 3
-    for block in encoder.down_blocks[:3]:
+    for block in encoder.down_blocks[:-1]:
         _carry(block.resnets, width)
         downsample = block.downsamplers[0].conv
         cells = rearrange(x, "n c (h p) (w q) -> n (c p q) h w", p=2, q=2)
@@ -57,7 +57,7 @@ def fit_patch_encoder(vae: Any, images: Tensor) -> Tensor:
     basis, mean, deviation = _components(x, z)
     channel = deviation.sqrt() / deviation.mean().sqrt()  # deviation of each latent channel
     inside = _DEVIATION / deviation.clamp(min=1e-6)
-    _carry(encoder.down_blocks[3].resnets, width, last=basis.T * inside[:, None], shift=-(mean @ basis) * inside)
+    _carry(encoder.down_blocks[-1].resnets, width, last=basis.T * inside[:, None], shift=-(mean @ basis) * inside)
     _undo_norm(encoder, channel / _DEVIATION)
     _pass_on(vae.quant_conv, 2 * z)
     return channel

@@ -31,8 +31,8 @@ comfy.ops.cast_bias_weight = counted_cast
 def evaluate(unet, device):
     """One evaluation, on the CPU: noise, a portrait and a motion that every call draws alike."""
     torch.manual_seed(1)
-    config = models.config.unet
-    sample = torch.randn(1, 3, config["in_channels"], 16, 16)
+    config, side = models.config.unet, models.config.face.image_size // models.config.vae_scale_factor
+    sample = torch.randn(1, 3, config["in_channels"], side, side)
     appearance, motion = torch.randn(1, 1, 8, config["cross_attention_dim"]), torch.randn(1, 3, 8, config["cross_attention_dim"])
     tokens = {"appearance": appearance.to(device), "motion": motion.to(device)}
     return unet(sample.to(device), 0.5, added_time_ids=torch.tensor([[12.5, 0.0, 0.0]]).to(device), **tokens).cpu()

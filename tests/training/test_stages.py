@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers import AutoencoderKLTemporalDecoder
 
 from hp_core.appearance.identity import ArcFaceOnnx
 from hp_core.config import PortraitConfig
@@ -64,14 +65,18 @@ def test_the_vae_trains_what_it_should(stores: tuple[Store, Store], encoder: str
     assert set(saved) == set(vae.state_dict())
 
 
-def test_the_patch_encoder_is_the_principal_component_analysis_of_patches(stores: tuple[Store, Store]) -> None:
+@pytest.mark.parametrize(("widths", "side", "z"), [([32, 32, 128], 4, 20), ([32, 32, 64, 128], 8, 64)])
+def test_the_patch_encoder_is_the_principal_component_analysis_of_patches(
+    stores: tuple[Store, Store], widths: list[int], side: int, z: int
+) -> None:
     """Against numpy's own, on the pictures it was fitted to: a linear map of the latents redraws them as well."""
     images = to_unit(torch.cat([stores[0].read(i, ("frames",), slice(None))["frames"] for i in range(3)]))
-    vae: Any = build_module("vae", PortraitConfig.demo())
+    build = {"block_out_channels": widths, "down_block_types": ["DownEncoderBlock2D"] * len(widths), "latent_channels": z}
+    vae: Any = AutoencoderKLTemporalDecoder(layers_per_block=1, **build)
     deviation = fit_patch_encoder(vae, images)
     with torch.no_grad():
         latents = vae.encode(images).latent_dist.mode()
-    assert latents.shape[1:] == (64, 8, 8)
+    assert latents.shape[1:] == (z, 64 // side, 64 // side)
     assert float(latents.var(dim=(0, 2, 3)).mean()) == pytest.approx(1, rel=0.2)
     assert torch.allclose(latents.std(dim=(0, 2, 3)), deviation, rtol=0.1)
 
@@ -79,15 +84,15 @@ def test_the_patch_encoder_is_the_principal_component_analysis_of_patches(stores
         design = np.concatenate([features, np.ones((len(features), 1))], axis=1)
         return float(np.square(design @ np.linalg.lstsq(design, patches, rcond=None)[0] - patches).mean())
 
-    patches = torch.nn.functional.unfold(images, 8, stride=8).transpose(1, 2).reshape(-1, 192).double().numpy()
+    patches = torch.nn.functional.unfold(images, side, stride=side).transpose(1, 2).reshape(-1, 3 * side**2).double().numpy()
     centred = patches - patches.mean(0)
-    best = np.linalg.svd(centred, full_matrices=False)[1][64:]
-    assert error(latents.permute(0, 2, 3, 1).reshape(-1, 64).double().numpy(), patches) < 1.15 * float(np.square(best).sum() / patches.size)
+    best = np.linalg.svd(centred, full_matrices=False)[1][z:]
+    assert error(latents.permute(0, 2, 3, 1).reshape(-1, z).double().numpy(), patches) < 1.15 * float(np.square(best).sum() / patches.size)
 
 
 def test_a_vae_of_another_build_cannot_be_fitted() -> None:
     vae: Any = build_module("vae", replace(tiny.config(), vae=tiny.config().vae))
-    with pytest.raises(OptionError, match="needs four blocks, the last with 128 channels"):
+    with pytest.raises(OptionError, match="needs 128 channels in the last block"):
         fit_patch_encoder(vae, torch.zeros(1, 3, 64, 64))
 
 
