@@ -101,6 +101,26 @@ def test_interrupting_says_that_it_is_not_finished(tmp_path: Path) -> None:
     assert any(isinstance(event, Notice) and "step-00000003" in event.text for event in events)
 
 
+def test_a_run_that_dies_in_its_validation_has_lost_no_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dies(self: FitTask, step: int, folder: Path) -> dict[str, float]:
+        raise PortraitError("killed")
+
+    log = LogConfig(metrics_every=1, checkpoint_every=5, validate_every=5)
+    whole, _ = run(tmp_path / "whole", log=log)
+    with monkeypatch.context() as patch:
+        patch.setattr(FitTask, "validate", dies)
+        with pytest.raises(PortraitError, match="killed"):
+            run(tmp_path / "parts", log=log)
+    rest, _ = run(tmp_path / "parts", log=log)
+    assert rest == whole[5:]
+
+
+def test_an_interrupt_does_not_wait_for_a_validation(tmp_path: Path) -> None:
+    stop = FitTask({4: lambda: os.kill(os.getpid(), signal.SIGINT)})
+    _, task = run(tmp_path, stop, log=LogConfig(metrics_every=1, checkpoint_every=5, validate_every=5))
+    assert (task.validated, [path.name for path in checkpoints(tmp_path)]) == ([], ["step-00000005"])
+
+
 def test_what_a_launcher_passes_on_is_one_interrupt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The terminal's SIGINT reaches every process, and the launcher sends them SIGTERM on top of it; a later one means it."""
 
