@@ -35,10 +35,13 @@ def fit_patch_encoder(vae: Any, images: Tensor) -> Tensor:
     """
     encoder, z = vae.encoder, int(vae.config.latent_channels)
     channels, last = list(vae.config.block_out_channels), int(vae.config.block_out_channels[-1])
-    if last // 2 < z or last != 4 * encoder.conv_norm_out.num_groups:
+    carried = 3  # components that reach the last block
+    for count in channels[:-1]:
+        carried = min(count, 4 * carried)
+    if min(last // 2, carried) < z or last != 4 * encoder.conv_norm_out.num_groups:
         raise OptionError(
             f"vae.encoder is patches and the VAE has {channels} channels for {z} latents; "
-            f"it needs 128 channels in the last block and at most 64 latents."
+            f"it needs 128 channels in the last block and has room for {min(last // 2, carried)} latents."
         )
     for block in [*encoder.down_blocks, encoder.mid_block]:
         _silence(block)

@@ -96,6 +96,15 @@ def test_a_vae_of_another_build_cannot_be_fitted() -> None:
         fit_patch_encoder(vae, torch.zeros(1, 3, 64, 64))
 
 
+def test_latents_that_would_not_reach_the_last_block_are_refused() -> None:
+    build = {"block_out_channels": [32, 32, 128], "down_block_types": ["DownEncoderBlock2D"] * 3, "latent_channels": 40}
+    vae: Any = AutoencoderKLTemporalDecoder(layers_per_block=1, **build)
+    before = {name: value.clone() for name, value in vae.state_dict().items()}
+    with pytest.raises(OptionError, match=r"for 40 latents; .* room for 32 latents"):
+        fit_patch_encoder(vae, torch.rand(2, 3, 64, 64))
+    assert all(torch.equal(value, before[name]) for name, value in vae.state_dict().items())
+
+
 def test_the_identity_encoder_learns_and_has_arcfaces_interface(stores: tuple[Store, Store], tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     task = IdentityTask(IdentityTraining(optim=replace(OPTIM, batch=12), width=8), *stores, tmp_path / "arcface" / "arcface.onnx")
