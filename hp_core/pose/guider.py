@@ -24,7 +24,7 @@ class PoseGuider(nn.Module):
         self.conv_out = nn.Conv2d(channels[-1], out_channels, 3, padding=1)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """(n, 3, height, width) in 0..1 -> (n, out_channels, height / 8, width / 8)."""
+        """(n, 3, height, width) in 0..1 -> (n, out_channels, height / 8, width / 8) with the published four entries of ``channels``."""
         x = F.silu(self.conv_in(maps))
         for block in self.blocks:
             x = F.silu(block(x))

@@ -23,7 +23,7 @@ _CHUNK = 16  # frames through a network at once
 class ClipEncoder:
     """A clip to the arrays of the `animation` store, each (frames, ...).
 
-    ``latents`` (F, z, S / 8, S / 8) float16, the VAE's mode, unscaled; ``vit`` (F, s, s, 3) uint8, the appearance extractor's
+    ``latents`` (F, z, h, w) float16, the VAE's mode, unscaled; ``vit`` (F, s, s, 3) uint8, the appearance extractor's
     picture; ``id`` (F, 512); ``feature`` (F, V, E), ``rotation`` and ``translation`` (F, V, 3): the motion encoders' word on V
     variants of the crops, the first untouched, the others with jittered colours; ``five_points``, ``crop_points``, ``keypoints``.
 

@@ -143,13 +143,13 @@ def train(
                 yield TrainingStep(run.step, optim.steps, means, left)
             if stop or run.step % log.checkpoint_every == 0 or run.step == optim.steps:
                 run.save()  # before the validation, which takes longer than a launcher waits for a process it has told to end
-            if (run.step % log.validate_every == 0 and not stop) or run.step == optim.steps:
+            if stop and run.step < optim.steps:
+                break
+            if run.step % log.validate_every == 0 or run.step == optim.steps:
                 figures = run.validate()
                 board(run.step, figures, "validation")
                 if figures:
                     yield TrainingStep(run.step, optim.steps, figures, None)
-            if stop:
-                break
     return Outcome(run.step, run.step >= optim.steps)
 
 

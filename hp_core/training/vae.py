@@ -32,7 +32,7 @@ class VaeLoss(nn.Module):
         self.vae, self.config = vae, config
 
     def forward(self, images: Tensor, points: Tensor, noise: Tensor) -> dict[str, Tensor]:
-        """images (n, 3, S, S) in -1..1, points (n, 5, 2) pixels, noise (n, z, S / 8, S / 8)."""
+        """images (n, 3, S, S) in -1..1, points (n, 5, 2) pixels, noise (n, z, h, w), as large as the latents."""
         # Of the constants in the patch encoder's norms bfloat16 would leave its components few digits.
         whole = torch.autocast(images.device.type, enabled=False) if self.config.encoder == "patches" else nullcontext()
         with whole:
