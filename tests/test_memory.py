@@ -132,7 +132,9 @@ def inputs() -> tuple[Appearance, MotionTokens]:
     def normal(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator)
 
-    appearance = Appearance(normal(1, 16, 128), torch.zeros(1, 512), "none", normal(1, 64, 8, 8), np.zeros((64, 64, 3), np.uint8))
+    portrait = np.zeros((8 * CONFIG.vae_scale_factor,) * 2 + (3,), np.uint8)
+    latent = normal(1, CONFIG.vae["latent_channels"], 8, 8)
+    appearance = Appearance(normal(1, 16, 128), torch.zeros(1, 512), "none", latent, portrait)
     return appearance, MotionTokens(normal(FRAMES, 8, 128), torch.zeros(FRAMES, 3), torch.zeros(FRAMES, 3), Fraction(25), "released", "")
 
 

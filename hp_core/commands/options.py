@@ -38,4 +38,4 @@ Memory = Annotated[
         "block by block. The picture is the same."
     ),
 ]
-TrainStage = Literal["vae", "identity", "motion", "animation"]
+TrainStage = Literal["vae", "identity", "motion", "animation", "decoder"]

@@ -89,7 +89,7 @@ def prepare(
 
 def train(
     stage: Annotated[
-        TrainStage, typer.Argument(help="vae and identity make the small helpers of the demo; motion, then animation, the system.")
+        TrainStage, typer.Argument(help="vae, identity and decoder make the small helpers of the demo; motion, then animation, the system.")
     ],
     config: Annotated[str, typer.Option(help="demo, released, finetune, or a YAML file.")] = "demo",
     out: Annotated[Path, typer.Option(help="Folder of the run; run again to go on from its newest checkpoint.")] = Path("runs/demo"),

@@ -87,10 +87,19 @@ class ResNet(nn.Module):
             self.add_module(f"layer{stage + 1}", nn.Sequential(*layers))
         self.fc = nn.Linear(channels, out_dim)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def activations(self, x: Tensor) -> list[Tensor]:
+        """Of the stem and of every stage, each (n, channels, height, width)."""
         modules: Any = self._modules
-        x = F.relu(modules[f"{self.norm}1"](self.conv1(x)))
-        x = F.max_pool2d(x, 3, 2, 1)
+        found = [F.relu(modules[f"{self.norm}1"](self.conv1(x)))]
+        x = F.max_pool2d(found[0], 3, 2, 1)
         for stage in range(1, self.stages + 1):
             x = modules[f"layer{stage}"](x)
-        return self.fc(x.mean((2, 3)))  # (n, out_dim)
+            found.append(x)
+        return found
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.activations(x)[-1])
+
+    def head(self, x: Tensor) -> Tensor:
+        """The last stage's activations to the output (n, out_dim)."""
+        return self.fc(x.mean((2, 3)))

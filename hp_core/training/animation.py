@@ -12,15 +12,17 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from hp_core.appearance.encode import vit_normalise
-from hp_core.config import PortraitConfig, PoseStyle
+from hp_core.config import MotionConfig, PortraitConfig, PoseStyle
 from hp_core.motion.encode import motion_tokens
 from hp_core.motion.intensity import EXPRESSION_RANGE, HEAD_RANGE, chunk_intensity, quantise
 from hp_core.pose.align import black_pose
 from hp_core.pose.draw import LIMBS, draw_skeleton
 from hp_core.pose.keypoints import nose_and_neck
 from hp_core.sampling.denoise import denoise, noises
-from hp_core.sampling.schedule import make_schedule
+from hp_core.sampling.schedule import clean_prediction, make_schedule
 from hp_core.training.augment import to_batch
+from hp_core.training.patch_encoder import PatchDecoder
+from hp_core.training.perceptual import PerceptualLoss
 from hp_core.training.regions import region_weight
 from hp_core.training.settings import AnimationTraining
 from hp_core.training.sigma import noisy_input, sample_sigmas, velocity
@@ -46,6 +48,10 @@ class AnimationLoss(nn.Module):
             self.add_module(name, modules[name])
         self.config, self.translation = config, model.motion.translation
         self.scaling = model.vae["scaling_factor"]
+        self.perceptual: PerceptualLoss | None = None
+        if config.perceptual:
+            self.perceptual = PerceptualLoss(modules["expression"], model.face.motion_size)  # type: ignore[arg-type]
+            self.pictures = PatchDecoder(modules["vae"])
         numbers = [model.sampling.fps, model.sampling.motion_bucket_id, model.sampling.noise_aug]
         self.register_buffer("time_ids", torch.tensor([numbers]), persistent=False)
 
@@ -67,10 +73,12 @@ class AnimationLoss(nn.Module):
         poses: Tensor,
         pose_row: Tensor,
         weight: Tensor,
+        points: Tensor,
     ) -> dict[str, Tensor]:
         """latents, noise (b, f, z, h, w), the former unscaled; sigma (b,); reference (b, z, h, w), unscaled; vit (b, 3, s, s)
         normalised; id_embedding (b, 512); feature (b, f, E); rotation, translation (b, f, 3); levels (b,) long; keep_* (b,) 0 or 1;
-        poses (n, 3, S, S) in 0..1, the first one black; pose_row (b * f,) long into them; weight (b, f, z, h, w)."""
+        poses (n, 3, S, S) in 0..1, the first one black; pose_row (b * f,) long into them; weight (b, f, z, h, w); points
+        (b, f, 5, 2) in pixels of the frames."""
         batch, frames = latents.shape[:2]
         x0 = latents * self.scaling
         condition = reference * keep_appearance[:, None, None, None]
@@ -86,6 +94,15 @@ class AnimationLoss(nn.Module):
         error = (v.float() - velocity(x0, noise, sigma)).square()
         per_clip = (error * weight).mean(dim=(1, 2, 3, 4))
         metrics = {"loss": per_clip.mean()}
+        if self.perceptual is not None:
+            level = sigma[:, None, None, None, None]
+            clean = clean_prediction(noisy_input(x0, noise, sigma) * (level**2 + 1).sqrt(), v.float(), level) / self.scaling
+            with torch.autocast(latents.device.type, enabled=False):  # as many digits as the pictures have
+                drawn, truth = (self.pictures(rearrange(z, "b f z h w -> (b f) z h w")) for z in (clean, latents))
+            differs = self.perceptual(drawn, truth, rearrange(points, "b f p xy -> (b f) p xy"))
+            told = (keep_motion * keep_appearance).repeat_interleave(frames)  # else there is nothing to see it by
+            metrics["perceptual"] = (differs * told).mean()
+            metrics["loss"] = metrics["loss"] + self.config.perceptual * metrics["perceptual"]
         for name, (low, high) in _BANDS.items():
             inside = ((sigma >= low) & (sigma < high)).float()
             metrics[f"loss_{name}"] = (error.mean(dim=(1, 2, 3, 4)) * inside).sum() / inside.sum().clamp(min=1)
@@ -112,7 +129,7 @@ class AnimationTask:
     """Windows of cached clips.
 
     Args:
-        modules: the networks of `TRAINED`, and ``vae`` for the validation's pictures.
+        modules: the networks of `TRAINED`, ``vae`` for the validation's pictures, and ``expression`` for ``config.perceptual``.
         export_to: called with the name of a module and its tensors.
     """
 
@@ -178,6 +195,7 @@ class AnimationTask:
             "expression_level": torch.tensor(expression_level),
             "head_level": torch.tensor(head_level),
             "weight": weight / weight.mean() * self.channel_weight,
+            "points": item["crop_points"],
             "pose": pose,
         }
 
@@ -186,9 +204,7 @@ class AnimationTask:
         config, length = self.portrait.motion, store.lengths[index]
         chunk = min(max(config.chunk, len(frames)), length)
         first = int(np.clip(int(frames.mean()) - chunk // 2, 0, length - chunk))
-        points = store.read(index, ("five_points",), slice(first, first + chunk))["five_points"].numpy()
-        expression, head = (np.array([value]) for value in chunk_intensity(points, config.intensity))
-        return int(quantise(expression, EXPRESSION_RANGE, config.levels)[0]), int(quantise(head, HEAD_RANGE, config.levels)[0])
+        return intensity_levels(store.read(index, ("five_points",), slice(first, first + chunk))["five_points"].numpy(), config)
 
     def _pose(self, index: int, frames: np.ndarray, rng: np.random.Generator) -> list[np.ndarray | None]:
         """Skeletons of the window, some edges left out alike in all frames; None stands for black."""
@@ -229,32 +245,9 @@ class AnimationTask:
 
     def redraw(self, index: int, device: torch.device) -> Tensor:
         """Latents (F, z, h, w) of held-out clip ``index`` sampled from its first frame and its own motion."""
-        names = ("latents", "vit", "id", "feature", "rotation", "translation")
-        item = {name: value.to(device) for name, value in self.held_out.read(index, names, slice(None)).items()}
-        found = self._levels(self.held_out, index, np.arange(self.held_out.lengths[index]))
-        levels = [torch.tensor([level], device=device) for level in found]
-        motion = self.loss.motion(*(item[name][None, :, 0] for name in ("feature", "rotation", "translation")), *levels)[0]
-        tokens = self.loss.appearance_tokens(vit_normalise(to_batch(item["vit"][:1].cpu())).to(device), item["id"][:1])
-        sampling, scaling = self.portrait.sampling, self.portrait.vae["scaling_factor"]
-        reference = item["latents"][:1].float()
-        latents = reference
-        noise = noises(len(motion), tuple(reference.shape[1:]), 0, sampling.noise)  # type: ignore[arg-type]
-        for state in denoise(
-            self.loss.unet,  # type: ignore[arg-type]
-            self.loss.pose_guider,  # type: ignore[arg-type]
-            noise=next(noise),
-            fresh_noise=noise,
-            reference_latent=reference,
-            appearance=tokens,
-            motion=motion,
-            pose=black_pose(len(motion), (self.portrait.face.image_size,) * 2),
-            config=sampling,
-            schedule=make_schedule(self.portrait.scheduler, self.config.validation_steps, sampling.sampler),
-            scaling_factor=scaling,
-            device=device,
-        ):
-            latents = state.latents
-        return latents / scaling
+        item = self.held_out.read(index, DRAWN_FROM, slice(None))
+        levels = self._levels(self.held_out, index, np.arange(self.held_out.lengths[index]))
+        return redraw(self.loss, self.portrait, item, levels, steps=self.config.validation_steps, device=device)
 
     def decoded(self, latents: Tensor) -> Tensor:
         """Latents (F, z, h, w), unscaled, as frames (F, S, S, 3) uint8."""
@@ -266,10 +259,58 @@ class AnimationTask:
             self.export_to(name, {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")})
 
 
+DRAWN_FROM = ("latents", "vit", "id", "feature", "rotation", "translation")
+"""Of a clip's arrays, what `redraw` needs."""
+
+
+@torch.no_grad()
+def redraw(
+    loss: AnimationLoss, portrait: PortraitConfig, item: dict[str, Tensor], levels: tuple[int, int], *, steps: int, device: torch.device
+) -> Tensor:
+    """Latents (F, z, h, w), unscaled, of a clip sampled from its first frame and its own motion, with a black pose map.
+
+    Args:
+        item: the arrays `DRAWN_FROM` of the clip, as `ClipEncoder` makes them.
+        levels: of intensity, expression and head.
+    """
+    item = {name: item[name].to(device) for name in DRAWN_FROM}
+    at = [torch.tensor([level], device=device) for level in levels]
+    motion = loss.motion(*(item[name][None, :, 0] for name in ("feature", "rotation", "translation")), *at)[0]
+    tokens = loss.appearance_tokens(vit_normalise(to_batch(item["vit"][:1].cpu())).to(device), item["id"][:1])
+    sampling, scaling = portrait.sampling, portrait.vae["scaling_factor"]
+    reference = item["latents"][:1].float()
+    latents = reference
+    noise = noises(len(motion), tuple(reference.shape[1:]), 0, sampling.noise)  # type: ignore[arg-type]
+    for state in denoise(
+        loss.unet,  # type: ignore[arg-type]
+        loss.pose_guider,  # type: ignore[arg-type]
+        noise=next(noise),
+        fresh_noise=noise,
+        reference_latent=reference,
+        appearance=tokens,
+        motion=motion,
+        pose=black_pose(len(motion), (portrait.face.image_size,) * 2),
+        config=sampling,
+        schedule=make_schedule(portrait.scheduler, steps, sampling.sampler),
+        scaling_factor=scaling,
+        device=device,
+    ):
+        latents = state.latents
+    return latents / scaling
+
+
+def intensity_levels(points: np.ndarray, config: MotionConfig) -> tuple[int, int]:
+    """Levels of a chunk's expression and head intensity from its five points (F, 5, 2)."""
+    expression, head = (np.array([value]) for value in chunk_intensity(points, config.intensity))
+    return int(quantise(expression, EXPRESSION_RANGE, config.levels)[0]), int(quantise(head, HEAD_RANGE, config.levels)[0])
+
+
 def choose_trainable(loss: AnimationLoss, config: AnimationTraining) -> None:
     """Freeze what the stage leaves alone: DINOv2 (but for its adapters) if so configured, what cannot reach the result in it, and
     the temporal layers when single frames are trained."""
     loss.requires_grad_(True).train()
+    if loss.perceptual is not None:
+        loss.perceptual.requires_grad_(False)
     dino: Any = loss.dino
     dino.mask_token.requires_grad_(False)
     if config.freeze_vit:

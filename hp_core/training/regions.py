@@ -14,10 +14,8 @@ def region_weight(points: Tensor, size: int, side: int, *, face: float, features
         side: of the grid that is weighted, in cells.
     """
     cell = size / side
-    eyes, mouth = points[:, :2].mean(1), points[:, 3:].mean(1)
-    across = (points[:, 1] - points[:, 0]).norm(dim=-1)
-    down = (mouth - eyes).norm(dim=-1)
-    span = torch.maximum(across, 0.8 * down)[:, None]  # either shrinks when the head turns
+    middle, span = face_square(points)
+    mouth = points[:, 3:].mean(1)
     at = (torch.arange(side, device=points.device, dtype=points.dtype) + 0.5) * cell
     weight = torch.ones(len(points), 1, side, side, device=points.device, dtype=points.dtype)
 
@@ -28,8 +26,17 @@ def region_weight(points: Tensor, size: int, side: int, *, face: float, features
         weight.add_(amount * soft[:, None])
 
     if face:
-        add((eyes + mouth) / 2, 1.1, 1.25, face)
+        add(middle, 1.1, 1.25, face)
     if features:
         for centre, width, height in ((points[:, 0], 0.4, 0.3), (points[:, 1], 0.4, 0.3), (mouth, 0.65, 0.45)):
             add(centre, width, height, features)
     return weight
+
+
+def face_square(points: Tensor) -> tuple[Tensor, Tensor]:
+    """Where a face is and how large, from its five points (n, 5, 2): its middle (n, 2), and the distance of its eyes (n, 1) as it
+    would be of a head that looks ahead."""
+    eyes, mouth = points[:, :2].mean(1), points[:, 3:].mean(1)
+    across = (points[:, 1] - points[:, 0]).norm(dim=-1)
+    down = (mouth - eyes).norm(dim=-1)
+    return (eyes + mouth) / 2, torch.maximum(across, 0.8 * down)[:, None]  # either shrinks when the head turns

@@ -39,7 +39,7 @@ def run_stage(stage: str, config: TrainConfig, folder: Path, *, minutes: float |
     """Train one stage in ``folder``, from its newest checkpoint where there is one.
 
     Args:
-        stage: `vae`, `identity`, `motion` or `animation`; each takes the weights the earlier ones left in ``folder/weights``.
+        stage: `vae`, `identity`, `motion`, `animation` or `decoder`; each takes the weights the earlier ones left in ``folder/weights``.
         minutes: save and stop after so long.
         clips: where the cached clips are, which runs with the same frozen networks may share; None: in ``folder``.
 
@@ -89,10 +89,36 @@ def _animation(config: TrainConfig, folder: Path, clips: Path) -> Stage[Task]:
     model, part = read_config(weights), config.animation
     store = yield from feature_store(config, weights, clips, held_out=False)
     held_out = yield from feature_store(config, weights, clips, held_out=True)
-    modules: dict[str, nn.Module] = {name: load_module(name, weights, model).float() for name in (*TRAINED, "vae")}
+    names = (*TRAINED, "vae", *(["expression"] if part.perceptual else []))
+    modules: dict[str, nn.Module] = {name: load_module(name, weights, model).float() for name in names}
     if part.optim.gradient_checkpointing:
         modules["unet"].enable_gradient_checkpointing()  # type: ignore[operator]
     return AnimationTask(modules, part, model, store, held_out, partial(_save, weights))
+
+
+def _decoder(config: TrainConfig, folder: Path, clips: Path) -> Stage[Task]:
+    from hp_core.training.animation import TRAINED, AnimationLoss
+    from hp_core.training.decoder import DecoderTask, PredictionEncoder
+
+    weights, part = folder / "weights", config.decoder
+    model, device, stores = read_config(weights), default_device(), []
+    trained: dict[str, nn.Module] = {name: load_module(name, weights, model).float().to(device).eval() for name in TRAINED}
+    loss = AnimationLoss(trained, replace(config.animation, perceptual=0.0), model).to(device)
+    models = yield from load_models(weights, device=device, dtype=torch.float32)
+    encode = PredictionEncoder(
+        ClipEncoder(models, device=device, variants=1, jitter=0.0, seed=part.data.seed), loss, model, steps=part.steps, device=device
+    )
+    for held_out in (False, True):
+        source, facts = clip_source(part.data, model, held_out=held_out)
+        # Not the VAE's file, which this stage writes: its encoder stays as it is.
+        made_by = ("unet", "motion_proj", "dino", "image_proj", "expression", "headpose", "arcface")
+        facts |= {"weights": {name: _digest(weights, name) for name in made_by}, "steps": part.steps}
+        place = clips / f"predicted{'-held-out' if held_out else ''}"
+        stores.append((yield from build_store(source, len(source), place, encode, facts)))
+        yield from _left_out(source)
+    vae: Any = load_module("vae", weights, model).float().train()
+    expression: Any = load_module("expression", weights, model).float()
+    return DecoderTask(vae, expression, part, model, *stores, partial(_save, weights, "vae"))
 
 
 _TASKS: dict[str, Callable[[TrainConfig, Path, Path], Stage[Any]]] = {
@@ -100,6 +126,7 @@ _TASKS: dict[str, Callable[[TrainConfig, Path, Path], Stage[Any]]] = {
     "identity": _identity,
     "motion": _motion,
     "animation": _animation,
+    "decoder": _decoder,
 }
 
 

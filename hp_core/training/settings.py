@@ -121,7 +121,7 @@ class VaeTraining:
     data: DataConfig = field(default_factory=DataConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     log: LogConfig = field(default_factory=LogConfig)
-    # "learned", or "patches": the encoder is the principal component analysis of 8x8 patches and only the decoder learns
+    # "learned", or "patches": the encoder is the principal component analysis of patches and only the decoder learns
     encoder: str = "learned"
     crop: int = 0  # side of the random crops it sees, pixels; 0: whole frames. Crops are faster and the network is convolutional.
     kl: float = 1e-4
@@ -183,6 +183,7 @@ class AnimationTraining:
     drop_all: float = 0.1  # and without appearance, reference and motion: its first branch
     face: float = 1.0  # weight of the loss added inside the face
     features: float = 0.0  # and at the eyes and the mouth
+    perceptual: float = 0.0  # weight of the faces' difference as the expression encoder sees them; latents of the patches encoder only
     # Latent channels count by their variance to this power: 0 alike; 1, for latents of the patches encoder, by the picture's error
     variance_power: float = 0.0
     pose: float = 1.0  # share of the clips whose skeleton is drawn; the others see black
@@ -198,6 +199,7 @@ class AnimationTraining:
     def __post_init__(self) -> None:
         check_range("frames", self.frames, 1)
         check_range("stride", self.stride, 1)
+        check_range("perceptual", self.perceptual, 0)
         for name in ("drop_motion", "drop_all", "pose", "drop_edges", "head_only", "variance_power"):
             check_range(name, getattr(self, name), 0, 1)
         if len(self.neck_length) != 2 or not 0 < self.neck_length[0] <= self.neck_length[1]:
@@ -213,6 +215,26 @@ class AnimationTraining:
 
 
 @dataclass(frozen=True)
+class DecoderTraining:
+    """The small VAE's decoder once more, when the UNet is trained: on what the UNet draws beside what the encoder says."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+    predicted: float = 0.5  # share of the frames whose latents the UNet drew
+    steps: int = 4  # of denoising, for these
+    gradient: float = 1.0  # weight of the difference of image gradients
+    face: float = 2.0  # weight added inside the face, and as much at the eyes and the mouth
+    perceptual: float = 0.0  # weight of the faces' difference as the expression encoder sees them
+
+    def __post_init__(self) -> None:
+        check_range("decoder.predicted", self.predicted, 0, 1)
+        check_range("decoder.steps", self.steps, 1)
+        for name in ("gradient", "face", "perceptual"):
+            check_range(f"decoder.{name}", getattr(self, name), 0)
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """Everything `hp-portrait train` does, stage by stage."""
 
@@ -224,6 +246,7 @@ class TrainConfig:
     identity: IdentityTraining = field(default_factory=IdentityTraining)
     motion: MotionTraining = field(default_factory=MotionTraining)
     animation: AnimationTraining = field(default_factory=AnimationTraining)
+    decoder: DecoderTraining = field(default_factory=DecoderTraining)
 
     def __post_init__(self) -> None:
         check_choice("preset", self.preset, ("released", "paper", "demo"))
@@ -233,7 +256,7 @@ class TrainConfig:
             check_choice("without", self.without, ABLATIONS)
 
 
-STAGES = ("vae", "identity", "motion", "animation")
+STAGES = ("vae", "identity", "motion", "animation", "decoder")
 _Any = TypeVar("_Any")
 
 

@@ -39,13 +39,33 @@ class VaeLoss(nn.Module):
             posterior = self.vae.encode(images).latent_dist
         latents = posterior.mean + posterior.std * noise
         decoded = self.vae.decode(latents, num_frames=1).sample.float()
-        weight = region_weight(points, images.shape[-1], images.shape[-1], face=self.config.face, features=self.config.face)
-        error = (decoded - images).abs()
-        gradients = [(decoded - images).diff(dim=dim).abs().mean() for dim in (-2, -1)]
+        pictures = picture_loss(decoded, images, points, face=self.config.face, gradient=self.config.gradient)
         mean, logvar = posterior.mean.float(), posterior.logvar.float()
         kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
-        loss = (error * weight).mean() + self.config.gradient * (gradients[0] + gradients[1]) + self.config.kl * kl
-        return {"loss": loss, "absolute": error.mean(), "kl": kl}
+        return {"loss": pictures + self.config.kl * kl, "absolute": (decoded - images).abs().mean(), "kl": kl}
+
+
+def picture_loss(decoded: Tensor, images: Tensor, points: Tensor, *, face: float, gradient: float) -> Tensor:
+    """Mean absolute difference of pictures (n, 3, S, S), ``face`` more inside the face of five ``points`` (n, 5, 2) and once more at
+    its eyes and mouth, and ``gradient`` times that of their gradients."""
+    error, side = decoded - images, images.shape[-1]
+    weight = region_weight(points, side, side, face=face, features=face)
+    gradients = sum(error.diff(dim=dim).abs().mean() for dim in (-2, -1))
+    return (error.abs() * weight).mean() + gradient * gradients
+
+
+def choose_trainable(vae: AutoencoderKLTemporalDecoder, *, encoder: bool) -> None:
+    """Freeze the temporal layers, which stay the identity, what diffusers' forward leaves out, and the ``encoder`` unless it learns."""
+    still_time(vae)
+    set_spatial_only(vae, True)
+    for name, parameter in vae.named_parameters():
+        parameter.requires_grad_("temporal" not in name and "time_" not in name)
+    middle = vae.decoder.mid_block
+    if len(middle.resnets) == 1:  # diffusers' forward has an attention between two residual blocks only
+        middle.attentions.requires_grad_(False)
+    if not encoder:
+        vae.encoder.requires_grad_(False)
+        vae.quant_conv.requires_grad_(False)
 
 
 class VaeTask:
@@ -58,18 +78,9 @@ class VaeTask:
     def __init__(self, vae: AutoencoderKLTemporalDecoder, config: VaeTraining, store: Store, held_out: Store, export_to: Any) -> None:
         self.config, self.store, self.held_out, self.export_to = config, store, held_out, export_to
         self.vae = vae
-        still_time(vae)
-        set_spatial_only(vae, True)
         if config.encoder == "patches":
             fit_patch_encoder(vae, self._sample(_FITTED))
-        for name, parameter in vae.named_parameters():
-            parameter.requires_grad_("temporal" not in name and "time_" not in name)
-        middle = vae.decoder.mid_block
-        if len(middle.resnets) == 1:  # diffusers' forward has an attention between two residual blocks only
-            middle.attentions.requires_grad_(False)
-        if config.encoder == "patches":
-            vae.encoder.requires_grad_(False)
-            vae.quant_conv.requires_grad_(False)
+        choose_trainable(vae, encoder=config.encoder != "patches")
         self.model: nn.Module = VaeLoss(vae, config)
         self.latent = (int(vae.config.latent_channels), 2 ** (len(vae.config.block_out_channels) - 1))
 

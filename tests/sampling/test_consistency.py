@@ -81,10 +81,12 @@ def test_without_noise_it_is_refused():
 
 def test_the_seed_of_the_run_reaches_the_solver():
     config = PortraitConfig.demo()
+    latent, side = (config.vae["latent_channels"], 8, 8), 8 * config.vae_scale_factor
     torch.manual_seed(0)
     unet, guider = (build_module(name, config).eval() for name in ("unet", "pose_guider"))
     models = SimpleNamespace(config=config, unet=unet, pose_guider=guider, motion_fingerprint="")
-    appearance = Appearance(torch.randn(1, 16, 128), torch.zeros(1, 512), "none", torch.randn(1, 64, 8, 8), np.zeros((64, 64, 3), np.uint8))
+    portrait = np.zeros((side, side, 3), np.uint8)
+    appearance = Appearance(torch.randn(1, 16, 128), torch.zeros(1, 512), "none", torch.randn(1, *latent), portrait)
     motion = MotionTokens(torch.randn(5, 8, 128), torch.zeros(5, 3), torch.zeros(5, 3), Fraction(25), "released")
     sampling = config.with_sampling(sampler="lcm", steps=3, window=4, overlap=1, noise="independent").sampling
 
@@ -98,7 +100,7 @@ def test_the_seed_of_the_run_reaches_the_solver():
     # After a step, what is not clean is noise of the next level, and not the noise it began with.
     middle = next(state for state in one if state.step == 1)
     left = (middle.latents - middle.clean) / middle.sigma
-    stream = noises(5, (64, 8, 8), 1)
+    stream = noises(5, latent, 1)
     began = next(stream)
     torch.testing.assert_close(left, next(stream), rtol=1e-4, atol=1e-4)
     assert not torch.allclose(left, began, atol=0.5)

@@ -19,6 +19,7 @@ from hp_core.weights.load import build_module
 
 CONFIG = PortraitConfig.demo()
 CHANNELS = CONFIG.vae["latent_channels"]
+SIDE = 8 * CONFIG.vae_scale_factor  # of a picture whose latents are 8x8
 SAMPLING = SamplingConfig(steps=3, window=4, overlap=1, shift=1)
 
 
@@ -37,7 +38,7 @@ def run(nets, sampling, *, frames=4, schedule=None):
             reference_latent=torch.randn(1, CHANNELS, 8, 8, generator=inputs),
             appearance=torch.randn(1, 16, 128, generator=inputs),
             motion=torch.randn(frames, 8, 128, generator=inputs),
-            pose=black_pose(frames, (64, 64)),
+            pose=black_pose(frames, (SIDE, SIDE)),
             config=sampling,
             schedule=schedule or make_schedule(svd_scheduler(), sampling.steps),
             scaling_factor=0.18215,

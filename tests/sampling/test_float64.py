@@ -24,6 +24,8 @@ from hp_core.values import FaceTrack
 from hp_core.weights.load import build_module
 
 CONFIG = PortraitConfig.demo()
+CHANNELS = CONFIG.vae["latent_channels"]
+SIDE = 8 * CONFIG.vae_scale_factor  # of a picture whose latents are 8x8
 
 
 class NoFloat64(TorchDispatchMode):
@@ -49,11 +51,11 @@ def test_the_loop_and_its_networks(modules: dict[str, Any], sampler: str) -> Non
     schedule = make_schedule(CONFIG.scheduler, 3, sampler)  # made on the host, with numpy
     assert {schedule.sigmas.dtype, schedule.timesteps.dtype} == {torch.float32}
     inputs: dict[str, Any] = {
-        "noise": start_noise(2, (64, 8, 8), 0),
-        "reference_latent": torch.zeros(1, 64, 8, 8),
+        "noise": start_noise(2, (CHANNELS, 8, 8), 0),
+        "reference_latent": torch.zeros(1, CHANNELS, 8, 8),
         "appearance": torch.zeros(1, 16, 128),
         "motion": torch.zeros(2, 8, 128),
-        "pose": black_pose(2, (64, 64)),
+        "pose": black_pose(2, (SIDE, SIDE)),
         "config": replace(CONFIG.sampling, window=2, overlap=1, appearance_guidance=(2.0, 1.0), motion_guidance=(1.5, 1.5)),
     }
     with NoFloat64():

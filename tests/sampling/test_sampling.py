@@ -23,6 +23,7 @@ from hp_core.weights.load import build_module
 
 CONFIG = PortraitConfig.demo()
 CHANNELS = CONFIG.vae["latent_channels"]
+SIDE = 8 * CONFIG.vae_scale_factor  # of a picture whose latents are 8x8
 
 
 @given(st.integers(1, 200), st.integers(1, 40), st.data())
@@ -138,7 +139,7 @@ def run(nets, *, frames=7, seed=0, motion_scale=1.0, sampling=None, noise=None, 
             reference_latent=torch.randn(1, CHANNELS, 8, 8, generator=inputs),
             appearance=torch.randn(1, 16, 128, generator=inputs),
             motion=motion_scale * torch.randn(frames, 8, 128, generator=inputs),
-            pose=black_pose(frames, (64, 64)),
+            pose=black_pose(frames, (SIDE, SIDE)),
             config=sampling,
             schedule=make_schedule(svd_scheduler(), sampling.steps),
             scaling_factor=0.18215,
@@ -201,7 +202,7 @@ def test_unequal_lengths_are_an_error(nets):
 
 def test_frames_that_share_a_pose_map_share_its_features(nets):
     guider = nets[1]
-    maps = torch.rand(2, 3, 64, 64)
+    maps = torch.rand(2, 3, SIDE, SIDE)
     pose = PoseMaps(maps, torch.tensor([0, 1, 0, 0]), "test")
     features = pose_features(guider, pose, [3, 1, 2, 1], "cpu")
     assert features.shape == (1, 4, CONFIG.unet["block_out_channels"][0], 8, 8)

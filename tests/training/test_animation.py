@@ -19,6 +19,7 @@ from hp_core.pose.draw import LIMBS, draw_skeleton
 from hp_core.progress import result
 from hp_core.training.animation import TRAINED, AnimationLoss, AnimationTask, choose_trainable, window_frames
 from hp_core.training.initialise import still_time
+from hp_core.training.patch_encoder import fit_patch_encoder
 from hp_core.training.rendered import RenderedSource
 from hp_core.training.settings import AnimationTraining, LogConfig, OptimConfig, read_settings
 from hp_core.training.store import Store
@@ -85,6 +86,30 @@ def test_frozen_dinov2_trains_its_adapters_alone(stores: tuple[Store, Store]) ->
     assert {name.split(".")[0] for name in trained} == set(TRAINED)
 
 
+def test_faces_are_compared_where_the_motion_is_known(stores: tuple[Store, Store]) -> None:
+    """A perceptual loss is added to the v loss for clips that see the motion, and its encoder stays as it is."""
+    model = tiny.config()
+    model = replace(model, vae=PortraitConfig.demo().vae)  # wide enough for its encoder to be fitted
+    modules: dict[str, Any] = tiny.networks(model)
+    frames = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    fit_patch_encoder(modules["vae"], frames)
+    settings = replace(SETTINGS, perceptual=0.5, drop_all=0.0, drop_motion=0.0)
+    given = tiny.trained(modules) | {"expression": modules["expression"]}
+    task = AnimationTask(given, settings, model, *stores, lambda *_: None)
+    plain = make(stores, replace(settings, perceptual=0.0))
+    batch = task.batch(0, range(4))
+    seen, without = task.model(**batch), plain.model(**batch)
+    assert seen["perceptual"].item() > 0
+    assert seen["loss"].item() == pytest.approx(without["loss"].item() + 0.5 * seen["perceptual"].item(), rel=1e-4)
+    assert "perceptual" not in without
+    seen["loss"].backward()
+    encoder = [p for name, p in task.model.named_parameters() if name.startswith("perceptual")]
+    assert encoder
+    assert not any(p.requires_grad or p.grad is not None for p in encoder)
+    hidden = task.model(**batch | {"keep_motion": torch.zeros(4)})
+    assert hidden["perceptual"].item() == 0
+
+
 def test_single_frames_leave_the_temporal_layers_alone(stores: tuple[Store, Store]) -> None:
     task = make(stores, replace(SETTINGS, frames=1, spatial_only=True))
     trained = [name for name, gradient in gradients(task).items() if gradient is not None and name.startswith("unet.")]
@@ -96,7 +121,7 @@ def test_temporal_layers_begin_as_the_identity() -> None:
     torch.manual_seed(0)
     unet: Any = build_module("unet", tiny.config()).eval()
     inputs = {
-        "sample": torch.randn(2, 3, 128, 8, 8),
+        "sample": torch.randn(2, 3, tiny.config().unet["in_channels"], 8, 8),
         "timestep": torch.tensor([0.1, 0.9]),
         "appearance": torch.randn(2, 1, 8, 32),
         "motion": torch.randn(2, 3, 4, 32),
@@ -136,8 +161,9 @@ def test_dropped_conditions_are_the_branches_of_guidance(stores: tuple[Store, St
         middle, first = branch(slice(1, 2), given["appearance"][1:2]), branch(slice(2, 3), None)
     assert torch.allclose(v[1:2], middle, atol=1e-5)
     assert torch.allclose(v[2:3], first, atol=1e-5)
-    assert not given["sample"][2, :, 64:].any(), "the reference latent is dropped too"
-    assert given["sample"][1, :, 64:].any()
+    latents = tiny.config().vae["latent_channels"]
+    assert not given["sample"][2, :, latents:].any(), "the reference latent is dropped too"
+    assert given["sample"][1, :, latents:].any()
 
 
 def test_a_batch_depends_on_the_step_alone_and_is_shared_out(stores: tuple[Store, Store]) -> None:
@@ -295,7 +321,7 @@ def test_released_takes_a_step_at_a_reduced_width(stores: tuple[Store, Store]) -
         vit=normal(2, 3, 56, 56), id_embedding=normal(2, 512), feature=normal(2, 3, 32), rotation=normal(2, 3, 3),
         translation=normal(2, 3, 3), expression_level=torch.tensor([3, 90]), head_level=torch.tensor([0, 127]),
         keep_appearance=torch.ones(2), keep_motion=torch.ones(2), poses=torch.rand(2, 3, 64, 64, generator=generator),
-        pose_row=torch.tensor([0, 1, 0, 1, 0, 1]), weight=torch.ones(2, 3, 1, 8, 8),
+        pose_row=torch.tensor([0, 1, 0, 1, 0, 1]), weight=torch.ones(2, 3, 1, 8, 8), points=normal(2, 3, 5, 2),
     )["loss"]  # fmt: skip
     value.backward()
     optimizer.step()

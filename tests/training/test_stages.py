@@ -20,7 +20,7 @@ from hp_core.training.motion import MotionTask
 from hp_core.training.patch_encoder import fit_patch_encoder
 from hp_core.training.rendered import RenderedSource
 from hp_core.training.run import run_stage
-from hp_core.training.settings import DataConfig, IdentityTraining, MotionTraining, OptimConfig, TrainConfig, VaeTraining
+from hp_core.training.settings import STAGES, DataConfig, IdentityTraining, MotionTraining, OptimConfig, TrainConfig, VaeTraining
 from hp_core.training.start import prepare_weights
 from hp_core.training.store import Store, build_store, pixels
 from hp_core.training.vae import VaeTask, to_unit
@@ -204,9 +204,12 @@ def test_every_stage_runs_from_its_configuration_and_its_weights_load(tmp_path: 
         vae=replace(base.vae, data=data, optim=optim, encoder="patches", crop=64),
         identity=replace(base.identity, data=data, optim=optim),
         motion=replace(base.motion, data=data, optim=optim, width=8),
-        animation=replace(base.animation, data=data, optim=optim, frames=1, spatial_only=True, freeze_vit=False, validation_steps=1),
+        animation=replace(
+            base.animation, data=data, optim=optim, frames=1, spatial_only=True, freeze_vit=False, validation_steps=1, perceptual=1.0
+        ),
+        decoder=replace(base.decoder, data=data, optim=optim, steps=1, perceptual=1.0),
     )
-    for stage in ("vae", "identity", "motion", "animation"):
+    for stage in STAGES:
         outcome, events = drained(run_stage(stage, config, tmp_path / "run"))
         assert outcome.finished
         assert any(isinstance(event, TrainingStep) for event in events)

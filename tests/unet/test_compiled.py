@@ -29,6 +29,7 @@ CONFIG = replace(  # two blocks: what tracing costs is their number
     },
 )
 CHANNELS = CONFIG.vae["latent_channels"]
+SIDE = 8 * CONFIG.vae_scale_factor  # of a picture whose latents are 8x8
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +55,7 @@ def run(nets: Any, frames: int, **changes: Any) -> torch.Tensor:
         reference_latent=torch.randn(1, CHANNELS, 8, 8, generator=inputs),
         appearance=torch.randn(1, 16, 128, generator=inputs),
         motion=torch.randn(frames, 8, 128, generator=inputs),
-        pose=black_pose(frames, (64, 64)),
+        pose=black_pose(frames, (SIDE, SIDE)),
         config=sampling,
         schedule=make_schedule(svd_scheduler(), 2),
         scaling_factor=1.0,

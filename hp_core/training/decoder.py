@@ -1,0 +1,135 @@
+"""The decoder of a small VAE once more, on what the UNet draws.
+
+A small UNet is unsure where an edge lies by a pixel or so and blurs lips and irises, which the decoder, trained on latents of
+pictures alone, hands on as they come. Shown such latents beside the frames they stand for, it learns what they are of.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKLTemporalDecoder
+from einops import rearrange
+from torch import Tensor, nn
+
+from hp_core.config import PortraitConfig
+from hp_core.motion.encoders import ExpressionEncoder
+from hp_core.training.animation import AnimationLoss, intensity_levels, redraw
+from hp_core.training.clips import Clip
+from hp_core.training.features import ClipEncoder
+from hp_core.training.perceptual import PerceptualLoss
+from hp_core.training.regions import region_weight
+from hp_core.training.settings import DecoderTraining
+from hp_core.training.store import Store
+from hp_core.training.trainer import step_seed
+from hp_core.training.vae import choose_trainable, picture_loss, to_unit
+from hp_core.vae import to_uint8
+
+
+class PredictionEncoder:
+    """A clip to what the decoder learns from, each (frames, ...): its ``frames`` with their ``crop_points``, their ``latents`` and,
+    ``predicted``, those that the UNet draws from the first frame and the clip's motion.
+
+    Args:
+        loss: the networks of the animation stage, trained.
+        steps: of denoising.
+    """
+
+    def __init__(self, encode: ClipEncoder, loss: AnimationLoss, model: PortraitConfig, *, steps: int, device: torch.device) -> None:
+        self.encode, self.loss, self.model, self.steps, self.device = encode, loss, model, steps, device
+
+    def __call__(self, clip: Clip) -> dict[str, Tensor]:
+        item = self.encode(clip)
+        levels = intensity_levels(clip.five_points, self.model.motion)
+        drawn = redraw(self.loss, self.model, item, levels, steps=self.steps, device=self.device)
+        kept = {name: item[name] for name in ("latents", "crop_points")}
+        return {"frames": torch.from_numpy(clip.frames), "predicted": drawn.half().cpu(), **kept}
+
+
+class DecoderLoss(nn.Module):
+    """The picture's difference, as the `vae` stage measures it, and the faces' as the expression encoder sees them."""
+
+    def __init__(self, vae: AutoencoderKLTemporalDecoder, expression: ExpressionEncoder, config: DecoderTraining, size: int) -> None:
+        super().__init__()
+        self.vae, self.config, self.perceptual = vae, config, PerceptualLoss(expression, size)
+
+    def forward(self, latents: Tensor, images: Tensor, points: Tensor) -> dict[str, Tensor]:
+        """latents (n, z, h, w), unscaled; images (n, 3, S, S) in -1..1; points (n, 5, 2) pixels."""
+        decoded = self.vae.decode(latents, num_frames=1).sample.float()
+        pictures = picture_loss(decoded, images, points, face=self.config.face, gradient=self.config.gradient)
+        metrics = {"loss": pictures, "absolute": (decoded - images).abs().mean()}
+        if self.config.perceptual:
+            metrics["perceptual"] = self.perceptual(decoded, images, points).mean()
+            metrics["loss"] = pictures + self.config.perceptual * metrics["perceptual"]
+        return metrics
+
+
+class DecoderTask:
+    """Single frames, some with the encoder's latents and some with the UNet's; nothing but the decoder learns.
+
+    Args:
+        expression: whose eyes `DecoderTraining.perceptual` looks through.
+        store, held_out: of `PredictionEncoder`.
+        export_to: called with the trained VAE's tensors.
+    """
+
+    def __init__(
+        self,
+        vae: AutoencoderKLTemporalDecoder,
+        expression: ExpressionEncoder,
+        config: DecoderTraining,
+        model: PortraitConfig,
+        store: Store,
+        held_out: Store,
+        export_to: Any,
+    ) -> None:
+        self.config, self.store, self.held_out, self.export_to, self.vae = config, store, held_out, export_to, vae
+        choose_trainable(vae, encoder=False)
+        self.model: nn.Module = DecoderLoss(vae, expression, config, model.face.motion_size)
+
+    def batch(self, step: int, rows: range) -> dict[str, Tensor]:
+        """Random frames of random clips."""
+        rng = np.random.default_rng(step_seed(self.config.optim.seed, step))
+        count = self.config.optim.batch
+        clips, parts = rng.integers(len(self.store), size=count), rng.random(count)
+        drawn = rng.random(count) < self.config.predicted
+        items = []
+        for row in rows:
+            index = int(clips[row])
+            kind = "predicted" if drawn[row] else "latents"
+            frame = np.array([int(parts[row] * self.store.lengths[index])])
+            item = self.store.read(index, ("frames", "crop_points", kind), frame)
+            items.append((item[kind][0].float(), to_unit(item["frames"])[0], item["crop_points"][0]))
+        return dict(zip(("latents", "images", "points"), (torch.stack(column) for column in zip(*items, strict=True)), strict=True))
+
+    @torch.no_grad()
+    def validate(self, step: int, folder: Path) -> dict[str, float]:
+        """PSNR of held-out people, whole and at eyes and mouth, from the encoder's latents and from the UNet's; a strip of pictures, a
+        column for each: the truth, and what is made of either."""
+        from PIL import Image
+
+        device = next(self.vae.parameters()).device
+        errors: dict[str, list[float]] = {}
+        shown = []
+        for index in range(len(self.held_out)):
+            item = self.held_out.read(index, ("frames", "crop_points", "latents", "predicted"), slice(None))
+            images = to_unit(item["frames"]).to(device)
+            side = images.shape[-1]
+            inside = region_weight(item["crop_points"].to(device), side, side, face=0, features=1) - 1
+            column = [images[0]]
+            for kind, name in (("latents", "psnr"), ("predicted", "psnr_predicted")):
+                decoded = self.vae.decode(item[kind].float().to(device), num_frames=len(images)).sample.clamp(-1, 1)
+                square = (decoded - images).square() / 4
+                errors.setdefault(name, []).append(float(square.mean()))
+                errors.setdefault(f"{name}_features", []).append(float((square.mean(1, keepdim=True) * inside).sum() / inside.sum()))
+                column.append(decoded[0])
+            shown.append(rearrange(to_uint8(torch.stack(column)), "n h w c -> (n h) w c").numpy())
+        Image.fromarray(np.hstack(shown)).save(folder / "validation.png")
+        return {name: -10 * float(np.log10(np.mean(values))) for name, values in errors.items()}
+
+    def export(self, state: dict[str, Tensor]) -> None:
+        """Write the VAE."""
+        self.export_to({name.removeprefix("vae."): value for name, value in state.items() if name.startswith("vae.")})
