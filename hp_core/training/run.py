@@ -102,9 +102,8 @@ def _decoder(config: TrainConfig, folder: Path, clips: Path) -> Stage[Task]:
 
     weights, part = folder / "weights", config.decoder
     model, device, stores = read_config(weights), default_device(), []
-    trained: dict[str, nn.Module] = {name: load_module(name, weights, model).float().to(device).eval() for name in TRAINED}
-    loss = AnimationLoss(trained, replace(config.animation, perceptual=0.0), model).to(device)
     models = yield from load_models(weights, device=device, dtype=torch.float32)
+    loss = AnimationLoss({name: getattr(models, name) for name in TRAINED}, replace(config.animation, perceptual=0.0), model).to(device)
     encode = PredictionEncoder(
         ClipEncoder(models, device=device, variants=1, jitter=0.0, seed=part.data.seed), loss, model, steps=part.steps, device=device
     )
