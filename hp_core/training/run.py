@@ -97,27 +97,15 @@ def _animation(config: TrainConfig, folder: Path, clips: Path) -> Stage[Task]:
 
 
 def _decoder(config: TrainConfig, folder: Path, clips: Path) -> Stage[Task]:
-    from hp_core.training.animation import TRAINED, AnimationLoss
-    from hp_core.training.decoder import DecoderTask, PredictionEncoder
+    from hp_core.training.decoder import DecoderTask
 
-    weights, part = folder / "weights", config.decoder
-    model, device, stores = read_config(weights), default_device(), []
-    models = yield from load_models(weights, device=device, dtype=torch.float32)
-    loss = AnimationLoss({name: getattr(models, name) for name in TRAINED}, replace(config.animation, perceptual=0.0), model).to(device)
-    encode = PredictionEncoder(
-        ClipEncoder(models, device=device, variants=1, jitter=0.0, seed=part.data.seed), loss, model, steps=part.steps, device=device
-    )
-    for held_out in (False, True):
-        source, facts = clip_source(part.data, model, held_out=held_out)
-        # Not the VAE's file, which this stage writes: its encoder stays as it is.
-        made_by = ("unet", "motion_proj", "dino", "image_proj", "expression", "headpose", "arcface")
-        facts |= {"weights": {name: _digest(weights, name) for name in made_by}, "steps": part.steps}
-        place = clips / f"predicted{'-held-out' if held_out else ''}"
-        stores.append((yield from build_store(source, len(source), place, encode, facts)))
-        yield from _left_out(source)
+    weights = folder / "weights"
+    model = read_config(weights)
+    store = yield from prediction_store(config, weights, clips, held_out=False)
+    held_out = yield from prediction_store(config, weights, clips, held_out=True)
     vae: Any = load_module("vae", weights, model).float().train()
     expression: Any = load_module("expression", weights, model).float()
-    return DecoderTask(vae, expression, part, model, *stores, partial(_save, weights, "vae"))
+    return DecoderTask(vae, expression, config.decoder, model, store, held_out, partial(_save, weights, "vae"))
 
 
 _TASKS: dict[str, Callable[[TrainConfig, Path, Path], Stage[Any]]] = {
@@ -159,6 +147,26 @@ def feature_store(config: TrainConfig, weights: Path, folder: Path, *, held_out:
         seed=data.seed,
     )
     store = yield from build_store(source, len(source), place, encode, facts)
+    yield from _left_out(source)
+    return store
+
+
+def prediction_store(config: TrainConfig, weights: Path, folder: Path, *, held_out: bool) -> Stage[Store]:
+    """The clips of the decoder stage, and what the UNet in ``weights`` draws of them, in ``folder``."""
+    from hp_core.training.animation import TRAINED, AnimationLoss
+    from hp_core.training.decoder import PredictionEncoder
+
+    part, device = config.decoder, default_device()
+    models = yield from load_models(weights, device=device, dtype=torch.float32)
+    source, facts = clip_source(part.data, models.config, held_out=held_out)
+    # Not the VAE's file, which this stage writes: its encoder stays as it is.
+    made_by = ("unet", "motion_proj", "dino", "image_proj", "expression", "headpose", "arcface")
+    facts |= {"weights": {name: _digest(weights, name) for name in made_by}, "steps": part.steps}
+    trained = {name: getattr(models, name) for name in TRAINED}
+    loss = AnimationLoss(trained, replace(config.animation, perceptual=0.0), models.config).to(device)
+    features = ClipEncoder(models, device=device, variants=1, jitter=0.0, seed=part.data.seed)
+    encode = PredictionEncoder(features, loss, models.config, steps=part.steps, device=device)
+    store = yield from build_store(source, len(source), folder / f"predicted{'-held-out' if held_out else ''}", encode, facts)
     yield from _left_out(source)
     return store
 
