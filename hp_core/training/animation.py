@@ -96,7 +96,7 @@ class AnimationLoss(nn.Module):
         metrics = {"loss": per_clip.mean()}
         if self.perceptual is not None:
             level = sigma[:, None, None, None, None]
-            clean = clean_prediction(noisy_input(x0, noise, sigma) * (level**2 + 1).sqrt(), v.float(), level) / self.scaling
+            clean = clean_prediction(x0 + level * noise, v.float(), level) / self.scaling
             with torch.autocast(latents.device.type, enabled=False):  # as many digits as the pictures have
                 drawn, truth = (self.pictures(rearrange(z, "b f z h w -> (b f) z h w")) for z in (clean, latents))
             differs = self.perceptual(drawn, truth, rearrange(points, "b f p xy -> (b f) p xy"))
@@ -308,9 +308,9 @@ def intensity_levels(points: np.ndarray, config: MotionConfig) -> tuple[int, int
 def choose_trainable(loss: AnimationLoss, config: AnimationTraining) -> None:
     """Freeze what the stage leaves alone: DINOv2 (but for its adapters) if so configured, what cannot reach the result in it, and
     the temporal layers when single frames are trained."""
-    loss.requires_grad_(True).train()
-    if loss.perceptual is not None:
-        loss.perceptual.requires_grad_(False)
+    loss.train()
+    for name in TRAINED:
+        getattr(loss, name).requires_grad_(True)
     dino: Any = loss.dino
     dino.mask_token.requires_grad_(False)
     if config.freeze_vit:

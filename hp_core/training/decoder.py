@@ -21,11 +21,10 @@ from hp_core.training.animation import AnimationLoss, intensity_levels, redraw
 from hp_core.training.clips import Clip
 from hp_core.training.features import ClipEncoder
 from hp_core.training.perceptual import PerceptualLoss
-from hp_core.training.regions import region_weight
 from hp_core.training.settings import DecoderTraining
 from hp_core.training.store import Store
 from hp_core.training.trainer import step_seed
-from hp_core.training.vae import choose_trainable, picture_loss, to_unit
+from hp_core.training.vae import choose_trainable, picture_loss, psnr, squared_errors, to_unit
 from hp_core.vae import to_uint8
 
 
@@ -112,23 +111,20 @@ class DecoderTask:
         from PIL import Image
 
         device = next(self.vae.parameters()).device
-        errors: dict[str, list[float]] = {}
+        kinds = {"latents": "psnr", "predicted": "psnr_predicted"}
+        errors: dict[str, list[tuple[float, float]]] = {name: [] for name in kinds.values()}
         shown = []
         for index in range(len(self.held_out)):
-            item = self.held_out.read(index, ("frames", "crop_points", "latents", "predicted"), slice(None))
+            item = self.held_out.read(index, ("frames", "crop_points", *kinds), slice(None))
             images = to_unit(item["frames"]).to(device)
-            side = images.shape[-1]
-            inside = region_weight(item["crop_points"].to(device), side, side, face=0, features=1) - 1
             column = [images[0]]
-            for kind, name in (("latents", "psnr"), ("predicted", "psnr_predicted")):
+            for kind, name in kinds.items():
                 decoded = self.vae.decode(item[kind].float().to(device), num_frames=len(images)).sample.clamp(-1, 1)
-                square = (decoded - images).square() / 4
-                errors.setdefault(name, []).append(float(square.mean()))
-                errors.setdefault(f"{name}_features", []).append(float((square.mean(1, keepdim=True) * inside).sum() / inside.sum()))
+                errors[name].append(squared_errors(decoded, images, item["crop_points"].to(device)))
                 column.append(decoded[0])
             shown.append(rearrange(to_uint8(torch.stack(column)), "n h w c -> (n h) w c").numpy())
         Image.fromarray(np.hstack(shown)).save(folder / "validation.png")
-        return {name: -10 * float(np.log10(np.mean(values))) for name, values in errors.items()}
+        return {key: value for name, values in errors.items() for key, value in psnr(name, values).items()}
 
     def export(self, state: dict[str, Tensor]) -> None:
         """Write the VAE."""

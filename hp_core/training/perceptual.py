@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hp_core.motion.encoders import ExpressionEncoder
-from hp_core.training.regions import face_square
+from hp_core.training.regions import face_extent
 
 _STAGES = 0.5, 0.3, 0.2, 0.15, 0.06
 """Weights of the stem and the four stages: those whose gradients are largest count least."""
@@ -47,7 +47,7 @@ class PerceptualLoss(nn.Module):
     def _crops(self, pictures: Tensor, points: Tensor) -> Tensor:
         """(n, 3, S, S) in -1..1 -> (n, 3, size, size) in 0..1 about the faces."""
         side = pictures.shape[-1]
-        middle, span = face_square(points.to(pictures.dtype))
+        middle, span = face_extent(points.to(pictures.dtype))
         step = (torch.arange(self.size, device=pictures.device, dtype=pictures.dtype) + 0.5) / self.size * 2 - 1
         at = (middle[:, None] + _REACH * span[:, None] * step[:, None]) / side * 2 - 1  # (n, size, 2): x and y of each column and row
         x, y = at[:, None, :, 0], at[:, :, None, 1]

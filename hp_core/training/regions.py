@@ -14,7 +14,7 @@ def region_weight(points: Tensor, size: int, side: int, *, face: float, features
         side: of the grid that is weighted, in cells.
     """
     cell = size / side
-    middle, span = face_square(points)
+    middle, span = face_extent(points)
     mouth = points[:, 3:].mean(1)
     at = (torch.arange(side, device=points.device, dtype=points.dtype) + 0.5) * cell
     weight = torch.ones(len(points), 1, side, side, device=points.device, dtype=points.dtype)
@@ -33,7 +33,7 @@ def region_weight(points: Tensor, size: int, side: int, *, face: float, features
     return weight
 
 
-def face_square(points: Tensor) -> tuple[Tensor, Tensor]:
+def face_extent(points: Tensor) -> tuple[Tensor, Tensor]:
     """Where a face is and how large, from its five points (n, 5, 2): its middle (n, 2), and the distance of its eyes (n, 1) as it
     would be of a head that looks ahead."""
     eyes, mouth = points[:, :2].mean(1), points[:, 3:].mean(1)

@@ -54,6 +54,20 @@ def picture_loss(decoded: Tensor, images: Tensor, points: Tensor, *, face: float
     return (error.abs() * weight).mean() + gradient * gradients
 
 
+def squared_errors(decoded: Tensor, images: Tensor, points: Tensor) -> tuple[float, float]:
+    """Mean squared error of pictures (n, 3, S, S) in -1..1, counted in 0..1: of the whole, and at the eyes and the mouth of five
+    ``points`` (n, 5, 2)."""
+    square, side = (decoded - images).square() / 4, images.shape[-1]
+    inside = region_weight(points, side, side, face=0, features=1) - 1
+    return float(square.mean()), float((square.mean(1, keepdim=True) * inside).sum() / inside.sum())
+
+
+def psnr(name: str, errors: list[tuple[float, float]]) -> dict[str, float]:
+    """Peak signal-to-noise ratio in dB of `squared_errors`, as ``name`` and ``name``_features."""
+    whole, features = (-10 * float(np.log10(mean)) for mean in np.mean(errors, axis=0))
+    return {name: whole, f"{name}_features": features}
+
+
 def choose_trainable(vae: AutoencoderKLTemporalDecoder, *, encoder: bool) -> None:
     """Freeze the temporal layers, which stay the identity, what diffusers' forward leaves out, and the ``encoder`` unless it learns."""
     still_time(vae)
@@ -124,20 +138,17 @@ class VaeTask:
         """PSNR of held-out people, whole and at eyes and mouth; a strip of pictures and their reconstructions."""
         from PIL import Image
 
-        shown, whole, features = [], [], []
+        shown, errors = [], []
         device = next(self.vae.parameters()).device
         for index in range(len(self.held_out)):
             frames = np.linspace(0, self.held_out.lengths[index] - 1, 4).astype(int)
             item = self.held_out.read(index, ("frames", "crop_points"), frames)
             images = to_unit(item["frames"]).to(device)
             decoded = self.vae.decode(self.vae.encode(images).latent_dist.mode(), num_frames=len(images)).sample.clamp(-1, 1)
-            square = (decoded - images).square() / 4
-            whole.append(float(square.mean()))
-            inside = region_weight(item["crop_points"].to(device), images.shape[-1], images.shape[-1], face=0, features=1) - 1
-            features.append(float((square.mean(1, keepdim=True) * inside).sum() / inside.sum()))
+            errors.append(squared_errors(decoded, images, item["crop_points"].to(device)))
             shown.append(rearrange(to_uint8(torch.stack([images[0], decoded[0]])), "n h w c -> (n h) w c").numpy())
         Image.fromarray(np.hstack(shown)).save(folder / "validation.png")
-        return {"psnr": -10 * float(np.log10(np.mean(whole))), "psnr_features": -10 * float(np.log10(np.mean(features)))}
+        return psnr("psnr", errors)
 
     def export(self, state: dict[str, Tensor]) -> None:
         """Write the VAE."""
