@@ -14,6 +14,7 @@ from hp_core.face.crop import arcface_align
 from hp_core.face.likeness import IdentityEncoder
 from hp_core.training.augment import colour_jitter, to_batch
 from hp_core.training.clips import Clip
+from hp_core.training.patch_encoder import PatchEncoder
 from hp_core.training.vae import to_unit
 from hp_core.weights.load import PortraitModels
 
@@ -33,6 +34,7 @@ class ClipEncoder:
         jitter: strength of the colour jitter, 0..1.
         stylizer: restyles frames (F, S, S, 3) uint8; applied to source and target alike, never to the motion crops (paper 3.5).
         style_share: of the clips that are restyled.
+        patches: the VAE has the encoder of `hp_core.training.patch_encoder`; `OptionError` where it has not.
         seed: of the jitter and of the choice of clips.
     """
 
@@ -45,10 +47,12 @@ class ClipEncoder:
         jitter: float,
         stylizer: Callable[[Clip], np.ndarray] | None = None,
         style_share: float = 0.0,
+        patches: bool = False,
         seed: int = 0,
     ) -> None:
         self.models, self.device, self.variants, self.jitter = models, device, variants, jitter
         self.stylizer, self.style_share, self.seed = stylizer, style_share, seed
+        self.patches = PatchEncoder(models.vae).to(device) if patches else None
 
     @torch.no_grad()
     def __call__(self, clip: Clip) -> dict[str, Tensor]:
@@ -76,7 +80,8 @@ class ClipEncoder:
         dtype = next(vae.parameters()).dtype
         for start in range(0, len(frames), _CHUNK):
             images = to_unit(torch.from_numpy(frames[start : start + _CHUNK])).to(self.device, dtype)
-            parts.append(vae.encode(images).latent_dist.mode().half().cpu())
+            latents = vae.encode(images).latent_dist.mode() if self.patches is None else self.patches(images.float())
+            parts.append(latents.half().cpu())
         return torch.cat(parts)
 
     def _motion(self, clip: Clip, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:

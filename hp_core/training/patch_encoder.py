@@ -67,6 +67,30 @@ def fit_patch_encoder(vae: Any, images: Tensor) -> Tensor:
     return channel
 
 
+class PatchEncoder(nn.Module):
+    """What the fitted encoder computes, as one product a patch: a hundredth of the work, to a thousandth of the latents' deviation.
+
+    Raises:
+        OptionError: the VAE's encoder is not linear in patches.
+    """
+
+    weight: Tensor
+    offset: Tensor
+
+    @torch.no_grad()
+    def __init__(self, vae: Any) -> None:
+        super().__init__()
+        weight, offset = _affine_map(vae)
+        self.side = _side(vae)
+        self.register_buffer("weight", weight, persistent=False)
+        self.register_buffer("offset", offset, persistent=False)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """(n, 3, side h, side w) in -1..1 -> (n, z, h, w), the mode, unscaled."""
+        patches = rearrange(pictures, "n c (h p) (w q) -> n h w (c p q)", p=self.side, q=self.side)
+        return rearrange(patches @ self.weight + self.offset, "n h w z -> n z h w")
+
+
 class PatchDecoder(nn.Module):
     """The patch encoder run backwards: latents to the smallest pictures that have them, by least squares.
 
@@ -82,28 +106,41 @@ class PatchDecoder(nn.Module):
     @torch.no_grad()
     def __init__(self, vae: Any) -> None:
         super().__init__()
-        self.side = 2 ** (len(vae.config.block_out_channels) - 1)
-        count = 3 * self.side**2
-        rows = int(count**0.5) + 1  # one patch of the picture for each number of a patch, and some that are zero
-        probes = torch.zeros(rows * rows, count)
-        probes[:count] = 0.5 * torch.eye(count)
-        picture = rearrange(probes, "(h w) (c p q) -> 1 c (h p) (w q)", h=rows, p=self.side, q=self.side)
-        latents = vae.encode(torch.cat([picture, -picture])).latent_dist.mode().float()
-        up, down = rearrange(latents, "n z h w -> n (h w) z").unbind()
-        zero = up[-1]  # of a black-and-white middle grey
-        error = (up + down - 2 * zero).square().mean().sqrt() / (up - down).square().mean().sqrt()
-        if not error < _LINEAR:
-            raise OptionError(
-                f"The VAE's encoder is not linear: it errs by {float(error):.2g} of its answers. Train it with vae.encoder: patches."
-            )
-        weight = torch.linalg.pinv((up - zero)[:count].double() / 0.5).float()  # (z, c p q)
+        weight, offset = _affine_map(vae)
+        weight = torch.linalg.pinv(weight.double()).float()  # (z, c p q)
+        self.side = _side(vae)
         self.register_buffer("weight", weight, persistent=False)
-        self.register_buffer("offset", -zero @ weight, persistent=False)
+        self.register_buffer("offset", -offset @ weight, persistent=False)
 
     def forward(self, latents: Tensor) -> Tensor:
         """(n, z, h, w), unscaled -> (n, 3, side h, side w), in -1..1 but for overshoots."""
         patches = rearrange(latents, "n z h w -> n h w z") @ self.weight + self.offset
         return rearrange(patches, "n h w (c p q) -> n c (h p) (w q)", c=3, p=self.side)
+
+
+def _side(vae: Any) -> int:
+    """Pixels of a patch each way."""
+    return int(2 ** (len(vae.config.block_out_channels) - 1))
+
+
+def _affine_map(vae: Any) -> tuple[Tensor, Tensor]:
+    """What the encoder does to a patch: (c p q, z) and (z,), read off it by probes."""
+    side = _side(vae)
+    count = 3 * side**2
+    rows = int(count**0.5) + 1  # one patch of the picture for each number of a patch, and some that are zero
+    probes = torch.zeros(rows * rows, count)
+    probes[:count] = 0.5 * torch.eye(count)
+    picture = rearrange(probes, "(h w) (c p q) -> 1 c (h p) (w q)", h=rows, p=side, q=side)
+    parameter = next(vae.parameters())
+    pictures = torch.cat([picture, -picture]).to(parameter.device, parameter.dtype)
+    up, down = rearrange(vae.encode(pictures).latent_dist.mode().float(), "n z h w -> n (h w) z").unbind()
+    zero = up[-1]  # of a black-and-white middle grey
+    error = (up + down - 2 * zero).square().mean().sqrt() / (up - down).square().mean().sqrt()
+    if not error < _LINEAR:
+        raise OptionError(
+            f"The VAE's encoder is not linear: it errs by {float(error):.2g} of its answers. Train it with vae.encoder: patches."
+        )
+    return (up - zero)[:count] / 0.5, zero
 
 
 def _components(x: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:

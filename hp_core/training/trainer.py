@@ -15,7 +15,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.util import find_spec
@@ -26,11 +26,11 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hp_core.errors import OptionError, PortraitError
 from hp_core.files import make_folder
 from hp_core.progress import Notice, Stage, TrainingStep
+from hp_core.training.cpu_attention import WrittenOutAttention
 from hp_core.training.ema import Ema
 from hp_core.training.muon import Muon, matrices
 from hp_core.training.settings import LogConfig, OptimConfig
@@ -228,7 +228,7 @@ class _Run:
             batch = self.task.batch(self.step, range(first, first + share))
             batch = {name: value.to(self.accelerator.device) for name, value in batch.items()}
             wait = self.accelerator.no_sync(self.model) if micro < self.optim.accumulate - 1 else nullcontext()
-            with wait, self.accelerator.autocast(), _attention_written_out(self.accelerator.device, self.optim.precision):
+            with wait, self.accelerator.autocast(), self._attention():
                 metrics = self.model(**batch)
                 self.accelerator.backward(metrics["loss"] / self.optim.accumulate)
             for name, value in metrics.items():
@@ -246,6 +246,10 @@ class _Run:
             self.ema.update(self.model.parameters(), self.step)
         self.step += 1
         return means | {"grad_norm": float(norm) if norm is not None else float("nan")}
+
+    def _attention(self) -> AbstractContextManager[Any]:
+        on_cpu = self.accelerator.device.type == "cpu" and self.optim.precision == "bf16"
+        return WrittenOutAttention() if on_cpu else nullcontext()
 
     def any_process(self, flag: bool) -> bool:
         """Whether ``flag`` is set in any process."""
@@ -347,21 +351,6 @@ class _Run:
             lines.close()
             if board is not None:
                 board.close()
-
-
-@contextmanager
-def _attention_written_out(device: torch.device, precision: str) -> Iterator[None]:
-    """On a CPU in bfloat16, attention as products and a softmax: torch's fused one takes twice as long there, most of it backwards."""
-    if device.type != "cpu" or precision != "bf16":
-        yield
-        return
-    allowed = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
-    torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)  # read on CPUs too; else the products are in float32
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(allowed)
 
 
 def _barrier() -> None:
