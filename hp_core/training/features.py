@@ -14,7 +14,7 @@ from hp_core.face.crop import arcface_align
 from hp_core.face.likeness import IdentityEncoder
 from hp_core.training.augment import colour_jitter, to_batch
 from hp_core.training.clips import Clip
-from hp_core.training.patch_encoder import PatchEncoder
+from hp_core.training.patch_encoder import PatchEncoder, is_linear
 from hp_core.training.vae import to_unit
 from hp_core.weights.load import PortraitModels
 
@@ -34,7 +34,6 @@ class ClipEncoder:
         jitter: strength of the colour jitter, 0..1.
         stylizer: restyles frames (F, S, S, 3) uint8; applied to source and target alike, never to the motion crops (paper 3.5).
         style_share: of the clips that are restyled.
-        patches: the VAE has the encoder of `hp_core.training.patch_encoder`; `OptionError` where it has not.
         seed: of the jitter and of the choice of clips.
     """
 
@@ -47,12 +46,11 @@ class ClipEncoder:
         jitter: float,
         stylizer: Callable[[Clip], np.ndarray] | None = None,
         style_share: float = 0.0,
-        patches: bool = False,
         seed: int = 0,
     ) -> None:
         self.models, self.device, self.variants, self.jitter = models, device, variants, jitter
         self.stylizer, self.style_share, self.seed = stylizer, style_share, seed
-        self.patches = PatchEncoder(models.vae).to(device) if patches else None
+        self.patches = PatchEncoder(models.vae).to(device) if is_linear(models.vae) else None
 
     @torch.no_grad()
     def __call__(self, clip: Clip) -> dict[str, Tensor]:

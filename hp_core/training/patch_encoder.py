@@ -21,7 +21,7 @@ _DEVIATION = 0.5  # of every component in the norm groups, beside their constant
 _CONSTANT = 16.0  # of the norm groups
 _SHIFT = 12.0  # to where silu is the identity but for 1e-4; further up half precision has fewer digits left
 _LOG_VARIANCE = -10.0
-_LINEAR = 0.05  # most that a linear encoder errs by, of its answer
+_LINEAR = 0.01  # most that a linear encoder errs by, of its answer
 
 
 @torch.no_grad()
@@ -80,7 +80,8 @@ class PatchEncoder(nn.Module):
     @torch.no_grad()
     def __init__(self, vae: Any) -> None:
         super().__init__()
-        weight, offset = _affine_map(vae)
+        weight, offset, error = _affine_map(vae)
+        _check_linear(error)
         self.side = _side(vae)
         self.register_buffer("weight", weight, persistent=False)
         self.register_buffer("offset", offset, persistent=False)
@@ -89,6 +90,12 @@ class PatchEncoder(nn.Module):
         """(n, 3, side h, side w) in -1..1 -> (n, z, h, w), the mode, unscaled."""
         patches = rearrange(pictures, "n c (h p) (w q) -> n h w (c p q)", p=self.side, q=self.side)
         return rearrange(patches @ self.weight + self.offset, "n h w z -> n z h w")
+
+
+def is_linear(vae: Any) -> bool:
+    """Whether the VAE has a patch encoder, not a learned one."""
+    with torch.no_grad():
+        return _affine_map(vae)[2] < _LINEAR
 
 
 class PatchDecoder(nn.Module):
@@ -106,7 +113,8 @@ class PatchDecoder(nn.Module):
     @torch.no_grad()
     def __init__(self, vae: Any) -> None:
         super().__init__()
-        weight, offset = _affine_map(vae)
+        weight, offset, error = _affine_map(vae)
+        _check_linear(error)
         weight = torch.linalg.pinv(weight.double()).float()  # (z, c p q)
         self.side = _side(vae)
         self.register_buffer("weight", weight, persistent=False)
@@ -123,8 +131,14 @@ def _side(vae: Any) -> int:
     return int(2 ** (len(vae.config.block_out_channels) - 1))
 
 
-def _affine_map(vae: Any) -> tuple[Tensor, Tensor]:
-    """What the encoder does to a patch: (c p q, z) and (z,), read off it by probes."""
+def _check_linear(error: float) -> None:
+    if not error < _LINEAR:
+        raise OptionError(f"The VAE's encoder is not linear: it errs by {error:.2g} of its answers. Train it with vae.encoder: patches.")
+
+
+def _affine_map(vae: Any) -> tuple[Tensor, Tensor, float]:
+    """What the encoder does to a patch, (c p q, z) and (z,), read off it by probes; and how far that is from what it does, as a part of
+    its answers."""
     side = _side(vae)
     count = 3 * side**2
     rows = int(count**0.5) + 1  # one patch of the picture for each number of a patch, and some that are zero
@@ -136,11 +150,7 @@ def _affine_map(vae: Any) -> tuple[Tensor, Tensor]:
     up, down = rearrange(vae.encode(pictures).latent_dist.mode().float(), "n z h w -> n (h w) z").unbind()
     zero = up[-1]  # of a black-and-white middle grey
     error = (up + down - 2 * zero).square().mean().sqrt() / (up - down).square().mean().sqrt()
-    if not error < _LINEAR:
-        raise OptionError(
-            f"The VAE's encoder is not linear: it errs by {float(error):.2g} of its answers. Train it with vae.encoder: patches."
-        )
-    return (up - zero)[:count] / 0.5, zero
+    return (up - zero)[:count] / 0.5, zero, float(error)
 
 
 def _components(x: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -144,7 +144,6 @@ def feature_store(config: TrainConfig, weights: Path, folder: Path, *, held_out:
         jitter=config.motion.jitter,
         stylizer=AnimeGan(Path(data.stylizer)) if data.stylizer and data.style_share and not held_out else None,
         style_share=data.style_share,
-        patches=config.vae.encoder == "patches",
         seed=data.seed,
     )
     store = yield from build_store(source, len(source), place, encode, facts)
@@ -165,8 +164,7 @@ def prediction_store(config: TrainConfig, weights: Path, folder: Path, *, held_o
     facts |= {"weights": {name: _digest(weights, name) for name in made_by}, "steps": part.steps}
     trained = {name: getattr(models, name) for name in TRAINED}
     loss = AnimationLoss(trained, replace(config.animation, perceptual=0.0), models.config).to(device)
-    patches = config.vae.encoder == "patches"
-    features = ClipEncoder(models, device=device, variants=1, jitter=0.0, patches=patches, seed=part.data.seed)
+    features = ClipEncoder(models, device=device, variants=1, jitter=0.0, seed=part.data.seed)
     encode = PredictionEncoder(features, loss, models.config, steps=part.steps, device=device)
     store = yield from build_store(source, len(source), folder / f"predicted{'-held-out' if held_out else ''}", encode, facts)
     yield from _left_out(source)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hp_core.config import PortraitConfig
 from hp_core.errors import OptionError
-from hp_core.training.patch_encoder import PatchDecoder, PatchEncoder, fit_patch_encoder
+from hp_core.training.patch_encoder import PatchDecoder, PatchEncoder, fit_patch_encoder, is_linear
 from hp_core.training.perceptual import PerceptualLoss
 from hp_core.weights.load import build_module
 
@@ -81,12 +81,14 @@ def test_latents_of_patches_are_run_backwards_without_the_decoder(widths: list[i
     assert back.shape == smooth.shape
     assert float((back - smooth).square().mean() / 4) < 10 ** (-30 / 10)
     torch.testing.assert_close(again, latents, rtol=0, atol=0.05)
+    assert is_linear(vae)
     assert float((PatchEncoder(vae)(smooth) - latents).square().mean().sqrt()) < 0.005 * float(latents.std())
 
 
 def test_a_learned_encoder_is_not_run_backwards() -> None:
     torch.manual_seed(0)
     vae: Any = build_module("vae", replace(tiny.config(), vae=PortraitConfig.demo().vae))
+    assert not is_linear(vae)
     with pytest.raises(OptionError, match=r"encoder is not linear: .* vae.encoder: patches"):
         PatchDecoder(vae)
     with pytest.raises(OptionError, match=r"encoder is not linear: .* vae.encoder: patches"):
