@@ -81,7 +81,10 @@ class PatchEncoder(nn.Module):
     def __init__(self, vae: Any) -> None:
         super().__init__()
         weight, offset, error = _affine_map(vae)
-        _check_linear(error)
+        if not error < _LINEAR:
+            raise OptionError(
+                f"The VAE's encoder is not linear: it errs by {error:.2g} of its answers. Train it with vae.encoder: patches."
+            )
         self.side = _side(vae)
         self.register_buffer("weight", weight, persistent=False)
         self.register_buffer("offset", offset, persistent=False)
@@ -113,12 +116,11 @@ class PatchDecoder(nn.Module):
     @torch.no_grad()
     def __init__(self, vae: Any) -> None:
         super().__init__()
-        weight, offset, error = _affine_map(vae)
-        _check_linear(error)
-        weight = torch.linalg.pinv(weight.double()).float()  # (z, c p q)
-        self.side = _side(vae)
+        forwards = PatchEncoder(vae)
+        weight = torch.linalg.pinv(forwards.weight.double()).float()  # (z, c p q)
+        self.side = forwards.side
         self.register_buffer("weight", weight, persistent=False)
-        self.register_buffer("offset", -offset @ weight, persistent=False)
+        self.register_buffer("offset", -forwards.offset @ weight, persistent=False)
 
     def forward(self, latents: Tensor) -> Tensor:
         """(n, z, h, w), unscaled -> (n, 3, side h, side w), in -1..1 but for overshoots."""
@@ -129,11 +131,6 @@ class PatchDecoder(nn.Module):
 def _side(vae: Any) -> int:
     """Pixels of a patch each way."""
     return int(2 ** (len(vae.config.block_out_channels) - 1))
-
-
-def _check_linear(error: float) -> None:
-    if not error < _LINEAR:
-        raise OptionError(f"The VAE's encoder is not linear: it errs by {error:.2g} of its answers. Train it with vae.encoder: patches.")
 
 
 def _affine_map(vae: Any) -> tuple[Tensor, Tensor, float]:
