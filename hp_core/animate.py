@@ -15,13 +15,11 @@ from PIL import Image
 from torch import Tensor
 
 from hp_core.compose import Paster
-from hp_core.config import SamplingConfig, frames_from
+from hp_core.config import SamplingConfig
 from hp_core.errors import FaceError, OptionError, WeightsError, about
 from hp_core.face.choose import Which
 from hp_core.face.crop import crop_square
-from hp_core.face.likeness import Likeness
-from hp_core.image import load_image
-from hp_core.motion.edit import at_rate, trimmed, with_translation
+from hp_core.motion.edit import at_rate, edited, trimmed, with_head_rotation_of
 from hp_core.pose.keypoints import followed
 from hp_core.progress import Notice, Progress, Stage
 from hp_core.request import AnimateOptions, Driver, check_request
@@ -53,20 +51,28 @@ def prepare(
         if driver.variable_rate:
             yield Notice(f"{driver.path} has a variable frame rate; it is read at its average, {float(driver.fps):.3f} frames/s.")
     first = drivers[0]
+    fps = Fraction(options.motion.fps).limit_denominator(1001) if options.motion.fps else first.fps
+    sound = options.sound and first.has_audio
+    if sound and not options.motion.keeps_seconds:
+        yield Notice("The motion is given another length, which the driving video's sound does not fit; it is left out.")
     writer = VideoWriter(  # now, because it refuses what it could not write; the file is opened by the first frame
         output,
-        fps=first.fps,
-        audio_from=driving if options.sound and first.has_audio else None,
+        fps=fps,
+        audio_from=driving if sound and options.motion.keeps_seconds else None,
         audio_start=options.start / first.fps,
         metadata=provenance(pipeline.models, options.seed) if options.provenance else None,
         crf=options.crf,
     )
-    run = _Run(pipeline, options, sampling, picture, portrait, (yield from dwpose_for(options, pipeline.dwpose)))
+    run = _Run(pipeline, options, sampling, picture, portrait, fps, (yield from dwpose_for(options, pipeline.dwpose)))
+    if options.head_from is not None:
+        head = Driver.open(options.head_from).motion
+        run.head = head or (yield from pipeline.motion_of(options.head_from, on_missing=options.on_missing, crop=options.crop))
     likes = (options.portrait_like, options.driving_like)
-    faces = [run.likeness(like) or which for like, which in zip(likes, (options.portrait_face, options.driving_face), strict=True)]
+    faces = [pipeline.likeness(like) or which for like, which in zip(likes, (options.portrait_face, options.driving_face), strict=True)]
     performances = [(yield from run.perform(faces[0], first, faces[1], first.fps))]
     for person, driver in zip(options.people, drivers[1:], strict=True):
-        performances.append((yield from run.perform(person.face, driver, "largest", first.fps)))
+        performances.append((yield from run.perform(person.face, driver, person.driving_face, first.fps)))
+    yield from _check_people(performances, options)
     return Take(run, performances, writer, output)
 
 
@@ -104,7 +110,9 @@ def dwpose_for(options: AnimateOptions, files: tuple[Path, Path] | None) -> Stag
 
     if files is not None and options.keypoints != "face":
         try:
-            return DwposeEstimator(*files)
+            estimator = DwposeEstimator(*files)
+            yield Notice("The pose comes from DWPose.")
+            return estimator
         except WeightsError as error:
             if options.keypoints == "dwpose":
                 raise
@@ -131,6 +139,7 @@ class _Run:
 
     Args:
         picture, name: the portrait, (height, width, 3) uint8, and its file for messages.
+        fps: the result's.
         estimator: where the pose's keypoints come from; None takes the face tracks'.
     """
 
@@ -141,32 +150,18 @@ class _Run:
         sampling: SamplingConfig,
         picture: np.ndarray,
         name: Path,
+        fps: Fraction,
         estimator: DwposeEstimator | None,
     ) -> None:
         self.pipeline, self.options, self.sampling = pipeline, options, sampling
-        self.picture, self.name, self.estimator = picture, name, estimator
+        self.picture, self.name, self.fps, self.estimator = picture, name, fps, estimator
+        self.head: MotionTokens | None = None  # whose turns take the place of the driver's
         self.people = [] if estimator is None else estimator.people(picture)
 
-    def likeness(self, picture: Path | None) -> Likeness | None:
-        """The person in ``picture``, if one is named.
-
-        Raises:
-            OptionError: the weights have no ArcFace to compare by.
-        """
-        if picture is None:
-            return None
-        identity = self.pipeline.models.identity
-        if identity is None:
-            raise OptionError(
-                f"{picture} cannot be compared: these weights have no arcface.onnx. Run `hp-portrait download --for identity`."
-            )
-        with about(picture, FaceError):
-            return Likeness.of(load_image(picture), self.pipeline.analyzer, identity)
-
     def perform(self, face: Which, driver: Driver, driving_face: Which, fps: Fraction) -> Stage[_Performance]:
-        """Everything up to the latents of one person; ``fps`` is the result's, to which a driver of another rate is brought."""
+        """Everything up to the latents of one person; ``fps`` is the first driver's, in whose frames the part used is counted."""
         pipeline, options = self.pipeline, self.options
-        count = frames_from(options.start, options.frames, driver.frames, driver.path)
+        start, count = driver.part(options, fps)
         with about(self.name, FaceError, OptionError):  # "hold": a single picture has no frames before or after to speak of
             crop = "face" if options.crop == "follow" else options.crop
             portrait = yield from pipeline.face_crop([self.picture], total=1, which=face, on_missing="hold", crop=crop, stage="portrait")
@@ -176,26 +171,28 @@ class _Run:
         pose: PoseMaps | None = None
         squares: list[Square] = []
         if driver.motion is not None:
-            motion = trimmed(driver.motion, options.start, options.start + count)
+            motion = trimmed(driver.motion, start, start + count)
         else:
             people: list[list[np.ndarray]] = []
             with about(driver.path, FaceError, OptionError):
                 track = yield from pipeline.face_crop(
-                    _noting(driver.pictures(options.start, count), self.estimator, people),
+                    _noting(driver.pictures(start, count), self.estimator, people),
                     total=count,
                     which=driving_face,
                     on_missing=options.on_missing,
                     crop=options.crop,
                     stiffness=options.stiffness,
                     fps=driver.fps,
-                    start=options.start,
+                    start=start,
                 )
             motion = yield from pipeline.motion(track, pipeline.intensity(track, options.intensity))
             squares = [track.square_of(frame) for frame in range(count)]
             if options.pose.mode != "released":
                 pose = yield from self._pose(track, portrait, people)
             del track  # its crops grow with the clip
-        motion = with_translation(at_rate(motion, fps), options.translation)
+        if self.head is not None:
+            motion = with_head_rotation_of(motion, self.head, relative=options.head_relative, pace=options.head_pace)
+        motion = edited(at_rate(motion, self.fps), options.motion)
         latents = yield from pipeline.sample(appearance, motion, pose, sampling=self.sampling, seed=options.seed)
         return _Performance(portrait, motion, latents, driver, squares)
 
@@ -215,7 +212,7 @@ class _Run:
         options, first = self.options, performances[0]
         clips = [_standing_on(self.pipeline.decode(each.latents, sampling=self.sampling)) for each in performances]
         if options.view == "portrait":
-            pasters = [Paster(each.portrait, region=options.paste, match_colour=options.match_colour) for each in performances]
+            pasters = [Paster(each.portrait, region=options.paste_region, match_colour=options.match_colour) for each in performances]
             for _ in range(total):
                 whole = first.portrait.portrait
                 for paste, clip in zip(pasters, clips, strict=True):
@@ -238,6 +235,35 @@ class _Run:
             return np.hstack([still, np.asarray(cut), np.asarray(Image.fromarray(frame).resize((side, side)))])
 
         return compared
+
+
+def _check_people(performances: list[_Performance], options: AnimateOptions) -> Stage[None]:
+    """Two people who are one are refused; squares that reach over another's face are told of.
+
+    Raises:
+        OptionError: two of them have the same face of the portrait.
+    """
+    for number, one in enumerate(performances):
+        for other in performances[:number]:
+            box = other.portrait.boxes[0]
+            if _covered(box, one.portrait.boxes[0]) > 0.5:
+                x1, y1, x2, y2 = (round(float(side)) for side in box)
+                raise OptionError(
+                    f"{one.driver.path} and {other.driver.path} are to drive the same face of the portrait, at {x1},{y1} to {x2},{y2}. "
+                    "Name another with --also, by an index or a point X,Y."
+                )
+            share = _covered(box, one.portrait.square)
+            if options.paste_region == "crop" and share > 0.01:
+                yield Notice(
+                    f"The square that {one.driver.path} drives is pasted over {share:.0%} of the face that {other.driver.path} drives, "
+                    "which stands still there. Paste the face alone."
+                )
+
+
+def _covered(box: np.ndarray, square: np.ndarray | Square) -> float:
+    """Share of ``box`` that lies in ``square``; both x1, y1, x2, y2."""
+    low, high = np.maximum(box[:2], square[:2]), np.minimum(box[2:], square[2:])
+    return float((high - low).clip(min=0).prod() / (box[2:] - box[:2]).prod())
 
 
 def provenance(models: PortraitModels, seed: int) -> dict[str, str]:

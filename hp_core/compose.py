@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hp_core.checks import check_choice
 from hp_core.colour import ColourMatcher
-from hp_core.config import check_choice
 from hp_core.errors import OptionError
 from hp_core.face.crop import crop_square
 from hp_core.progress import Progress, Stage

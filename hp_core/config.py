@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from hp_core.checks import check_choice, check_range
+from hp_core.config_demo import demo_scheduler, demo_unet, demo_vae
 from hp_core.config_svd import svd_scheduler, svd_unet, svd_vae
 from hp_core.errors import OptionError
 
@@ -22,8 +24,8 @@ POSE_PARTS = ("body", "face", "hands", "eyes")
 POSE_MISSING = ("interpolate", "hold", "error")
 MOTION_FILTERS = ("savgol", "one_euro")
 MOTION_ENDS = ("as it is", "loop", "ping-pong")
-ABLATIONS = ("memory_bank", "iame", "id_features", "im_adapter")
-"""Parts that the paper's Table 2 takes out."""
+MOTION_PACES = ("stretch", "keep")  # of a clip brought to another's length: over as many frames, or at its own speed, cut off or held
+ABLATIONS = ("memory_bank", "iame", "id_features", "im_adapter")  # parts that the paper's Table 2 takes out
 MOTION_TRANSLATIONS = ("as it is", "released", "predicted")
 KERNELS = ("auto", "flash", "efficient", "math")
 """Of torch's scaled dot product attention; `auto` is the fastest that fits."""
@@ -31,30 +33,6 @@ UNET_STORAGES = ("compute", "fp8")
 """How the UNet's weights are kept: in the dtype of the computation, or in eight bits (`hp_core.weights.fp8`)."""
 MEMORY_MODES = ("resident", "frugal", "streamed")
 """Where networks are while their stage does not run, from the most memory on the device to the least (`hp_core.memory`)."""
-
-
-def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raise `OptionError` unless ``value`` is one of ``choices``."""
-    if value not in choices:
-        raise OptionError(f"{name} is '{value}'; choose one of: {', '.join(choices)}.")
-
-
-def check_range(name: str, value: float, low: float, high: float = float("inf")) -> None:
-    """Raise `OptionError` unless ``low <= value <= high``; NaN and infinity are refused."""
-    if not low <= value <= high or value == float("inf"):
-        limit = f"at least {low:g}" if high == float("inf") else f"between {low:g} and {high:g}"
-        raise OptionError(f"{name} is {value:g}; it must be {limit}.")
-
-
-def frames_from(start: int, limit: int | None, frames: int, what: object) -> int:
-    """How many frames of ``what``, which has ``frames``, are used from number ``start`` on; at most ``limit``, if any.
-
-    Raises:
-        OptionError: ``start`` is beyond the last.
-    """
-    if start >= frames:
-        raise OptionError(f"start is {start}, {what} has {frames} frames; start must be below that.")
-    return min(frames - start, limit or frames)
 
 
 @dataclass(frozen=True)
@@ -159,7 +137,7 @@ class PoseConfig:
 
 @dataclass(frozen=True)
 class PoseStyle:
-    """How keypoints are drawn. `eyes` are the body's eye and ear points, which the paper leaves out in cross-reenactment (3.5)."""
+    """How keypoints are drawn. `eyes`: the body's eye and ear points and the face's eyes, left out in cross-reenactment (paper 3.5)."""
 
     drawing: str = "controlnet"  # "controlnet" | "mimicmotion": which one the released weights saw is not public
     body: bool = True
@@ -203,6 +181,51 @@ class AlignConfig:
         check_choice("on_missing", self.on_missing, POSE_MISSING)
         check_range("strength", self.strength, -4, 4)
         check_range("reference", self.reference, -1)
+
+
+@dataclass(frozen=True)
+class MotionEdit:
+    """Changes to a motion, made in this order by `hp_core.motion.edit.edited`; the defaults change nothing."""
+
+    smooth: int = 1  # window of the smoothing in frames, odd; 1 is none
+    filter: str = "savgol"  # "savgol": no delay, keeps blinks | "one_euro": calms stillness, follows fast moves
+    expression: float = 1.0  # strength about the neutral frame: 0 holds that one, 2 doubles what departs from it
+    rotation: float = 1.0  # the same for the head's turns
+    neutral: int = -1  # number of the neutral frame; -1: the one nearest to the clip's median expression
+    turn: float = 1.0  # the head's turns, counted from straight ahead, times this
+    yaw: float = 0.0  # degrees, added to every frame
+    pitch: float = 0.0
+    roll: float = 0.0
+    translation: str = "as it is"  # of the head: "released": zero | "predicted": the encoder's own
+    fps: float = 0.0  # the same seconds at another frame rate; 0 keeps the clip's
+    frames: int = 0  # stretched or squeezed to so many; 0 keeps them
+    hold_before: int = 0  # frames that the first one stands longer
+    hold_after: int = 0  # and the last one
+    end: str = "as it is"  # "loop": it goes over into the beginning | "ping-pong": forward, then backward
+
+    def __post_init__(self) -> None:
+        check_choice("smoothing", self.filter, MOTION_FILTERS)
+        check_choice("translation", self.translation, MOTION_TRANSLATIONS)
+        check_choice("end", self.end, MOTION_ENDS)
+        if self.smooth < 1 or self.smooth % 2 == 0:
+            raise OptionError(f"smoothing window is {self.smooth} frames; it must be odd, 1 or more: it needs a middle frame.")
+        for name in ("expression", "rotation", "turn"):
+            check_range(name, getattr(self, name), -2, 4)
+        for name in ("yaw", "pitch", "roll"):
+            check_range(name, getattr(self, name), -90, 90)
+        check_range("neutral", self.neutral, -1)
+        for name in ("fps", "frames", "hold_before", "hold_after"):
+            check_range(name, getattr(self, name), 0)
+
+    @property
+    def keeps_seconds(self) -> bool:
+        """Whether what happens in the clip still happens when it did."""
+        return not (self.frames or self.hold_before or self.hold_after) and self.end == "as it is"
+
+    @property
+    def keeps_frames(self) -> bool:
+        """Whether each frame of the edited clip is that frame of the clip."""
+        return self.keeps_seconds and not self.fps
 
 
 @dataclass(frozen=True)
@@ -365,32 +388,9 @@ class PortraitConfig:
             pose=PoseConfig(channels=(8, 16, 32, 64)),
             # One branch: so small a net trained on exact pairs needs no guidance. Its temporal layers need no warm-up either.
             sampling=SamplingConfig(steps=4, noise="shared", appearance_guidance=(1.0, 1.0), motion_guidance=(1.0, 1.0), pad_frames=0),
-            unet=svd_unet()
-            | {
-                "sample_size": 16,
-                "in_channels": 128,
-                "out_channels": 64,
-                "down_block_types": ["CrossAttnDownBlockSpatioTemporal"] * 2 + ["DownBlockSpatioTemporal"],
-                "up_block_types": ["UpBlockSpatioTemporal"] + ["CrossAttnUpBlockSpatioTemporal"] * 2,
-                "block_out_channels": [96, 128, 128],
-                "addition_time_embed_dim": 32,
-                "projection_class_embeddings_input_dim": 96,
-                "layers_per_block": 1,
-                "cross_attention_dim": 128,
-                "num_attention_heads": [3, 4, 4],
-            },
-            vae=svd_vae()
-            | {
-                "block_out_channels": [32, 32, 64, 128],
-                "layers_per_block": 1,
-                "latent_channels": 64,  # at 128 pixels, eyes and teeth do not fit into SVD's four
-                "scaling_factor": 1.0,
-                "sample_size": 128,
-                "force_upcast": False,
-            },
-            # Latents of about unit variance are drowned at 100. The small net is trained from 8 up: what so exact pairs leave open is
-            # little, and more steps at low noise would only add its own errors.
-            scheduler=svd_scheduler() | {"sigma_min": 20.0, "sigma_max": 100.0},
+            unet=demo_unet(),
+            vae=demo_vae(),
+            scheduler=demo_scheduler(),
         )
 
     @staticmethod

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import nn
 
-from hp_core.config import MEMORY_MODES, check_choice
+from hp_core.checks import check_choice
+from hp_core.config import MEMORY_MODES
 from hp_core.errors import OptionError, PortraitError
 from hp_core.progress import Notice, Stage
 from hp_core.unet.compiled import is_compiled

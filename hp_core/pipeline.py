@@ -22,11 +22,14 @@ from torch import Tensor
 
 from hp_core.animate import Take, prepare
 from hp_core.appearance.encode import encode_appearance
-from hp_core.config import AlignConfig, PortraitConfig, SamplingConfig, check_choice, frames_from
+from hp_core.checks import check_choice, frames_from
+from hp_core.config import AlignConfig, PortraitConfig, SamplingConfig
 from hp_core.errors import FaceError, OptionError, PortraitError, about
 from hp_core.face.analyzer import FaceAnalyzer, create_analyzer
 from hp_core.face.choose import Which
+from hp_core.face.likeness import Likeness
 from hp_core.face.track import STIFFNESS, track_faces
+from hp_core.image import load_image
 from hp_core.memory import HOME, Placement, check_memory
 from hp_core.motion.encode import encode_clip, estimate_intensity
 from hp_core.pose.align import align_pose
@@ -70,6 +73,16 @@ def choose_device(name: torch.device | str | None) -> torch.device:
 def default_dtype(device: torch.device) -> torch.dtype:
     """float32 on a CPU, float16 elsewhere, as the weights were released."""
     return torch.float32 if device.type == "cpu" else torch.float16
+
+
+def analyzer_for(folder: Path, name: str = "mediapipe", *, model: Path | None = None, threshold: float = 0.5) -> FaceAnalyzer:
+    """The face analyzer called ``name``; its model is ``model``, or what lies beside the weights in ``folder``, or in the usual places.
+
+    Raises:
+        PortraitError: see `create_analyzer`.
+    """
+    beside = {"mediapipe": CATALOG["face_landmarker"], "yolo": CATALOG["yoloface"]}
+    return create_analyzer(name, model=model or (beside[name].find(folder) if name in beside else None), threshold=threshold)
 
 
 class PortraitPipeline:
@@ -127,7 +140,7 @@ class PortraitPipeline:
         check_memory(memory)
         if unet_storage == "fp8":
             check_fp8(target)
-        detector = analyzer or create_analyzer(model=CATALOG["face_landmarker"].find(folder))
+        detector = analyzer or analyzer_for(folder)
         place = target if memory == "resident" else HOME
         numbers = dtype or default_dtype(target)
         models = yield from load_models(folder, device=place, dtype=numbers, unet_storage=unet_storage, loras=loras)
@@ -141,6 +154,23 @@ class PortraitPipeline:
     def config(self) -> PortraitConfig:
         """The configuration of the weights."""
         return self.models.config
+
+    def likeness(self, picture: Path | None) -> Likeness | None:
+        """The person in ``picture``, to be found again by ArcFace; None stays None.
+
+        Raises:
+            OptionError: the weights have no ArcFace to compare by.
+            FaceError: nobody is in it.
+        """
+        if picture is None:
+            return None
+        identity = self.models.identity
+        if identity is None:
+            raise OptionError(
+                f"{picture} cannot be compared: these weights have no arcface.onnx. Run `hp-portrait download --for identity`."
+            )
+        with about(picture, FaceError):
+            return Likeness.of(load_image(picture), self.analyzer, identity)
 
     def face_crop(
         self,
@@ -183,9 +213,10 @@ class PortraitPipeline:
         which: Which = "largest",
         on_missing: str = "error",
         crop: str = "face",
+        stiffness: int = STIFFNESS,
         intensity: str | None = None,
     ) -> Stage[MotionTokens]:
-        """The motion of a video as a value to keep; for the options see `AnimateOptions`.
+        """The motion of a video or a picture as a value to keep; for the options see `AnimateOptions`.
 
         Raises:
             PortraitError: an unusable video, or one without the face.
@@ -196,7 +227,14 @@ class PortraitPipeline:
         count = frames_from(start, frames, driver.frames, driving)
         with about(driving, FaceError, OptionError):
             track = yield from self.face_crop(
-                driver.pictures(start, count), total=count, which=which, on_missing=on_missing, crop=crop, fps=driver.fps, start=start
+                driver.pictures(start, count),
+                total=count,
+                which=which,
+                on_missing=on_missing,
+                crop=crop,
+                stiffness=stiffness,
+                fps=driver.fps,
+                start=start,
             )
         motion = yield from self.motion(track, self.intensity(track, intensity))
         return replace(motion, source=file_fingerprint(driving))

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
+from hp_core.checks import check_choice, check_range, frames_from
 from hp_core.compose import PASTE_REGIONS
-from hp_core.config import MOTION_TRANSLATIONS, AlignConfig, check_choice, check_range, frames_from
+from hp_core.config import MOTION_PACES, AlignConfig, MotionEdit
 from hp_core.errors import OptionError
 from hp_core.face.choose import CHOICES, Which
 from hp_core.face.cropper import CROPS, MAX_STIFFNESS, STIFFNESS
+from hp_core.files import check_writable
 from hp_core.image import PICTURES, load_image
 from hp_core.values import MotionTokens
 from hp_core.video import check_output, probe, read_frames
@@ -25,10 +27,11 @@ STILL_FRAMES, STILL_FPS = 25, Fraction(25)  # how long a picture drives unless t
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody in the portrait, and the file that drives them."""
+    """Somebody in the portrait, the file that drives them, and whose face in it."""
 
     face: Which
     driving: Path
+    driving_face: Which = "largest"
 
 
 @dataclass(frozen=True)
@@ -46,13 +49,17 @@ class AnimateOptions:
         stiffness: of the square that follows: radius in frames over which its way is smoothed.
         view: `portrait` pastes the result back into the untouched picture, `crop` gives the square alone, `compare` sets
             portrait, driving video and result side by side.
-        paste: `crop`, the whole square, or the region of the `face` alone.
+        paste: `crop`, the whole square, or the region of the `face` alone; None is the square, and the face where there are other
+            people, whom a square would paint over.
         match_colour: bring the pasted square to the portrait's colours.
         intensity: rule of the motion intensity, `released` or `paper`; None takes the weights' own.
-        translation: of the head in the motion tokens, of `MOTION_TRANSLATIONS`.
+        motion: how the driver's motion is changed before it is used.
+        head_from: a video, a picture or a motion file, from its first frame on, whose head is taken; the driver gives the expression.
+        head_relative: its turns are added to where the driver looks at rest, instead of taken as they are.
+        head_pace: how it is brought to the driver's length, of `MOTION_PACES`.
         pose: what the pose guider is shown.
         keypoints: where the pose takes them from: `dwpose`, the `face` track, or `auto`: DWPose where its files are.
-        start, frames: part of the driving video, in frames; None takes it to the end.
+        start, frames: part of the driving video, in frames; None takes it to the end. Of other people's drivers it is the same seconds.
         sound: pass the driving video's sound through.
         provenance: write into the file that it is synthetic, by what and from which weights.
         crf: H.264 quality, 1 (best) to 51.
@@ -68,10 +75,13 @@ class AnimateOptions:
     crop: str = "face"
     stiffness: int = STIFFNESS
     view: str = "portrait"
-    paste: str = "crop"
+    paste: str | None = None
     match_colour: bool = False
     intensity: str | None = None
-    translation: str = "as it is"
+    motion: MotionEdit = field(default_factory=MotionEdit)
+    head_from: Path | None = None
+    head_relative: bool = False
+    head_pace: str = "keep"
     pose: AlignConfig = field(default_factory=AlignConfig)
     keypoints: str = "auto"
     start: int = 0
@@ -83,8 +93,9 @@ class AnimateOptions:
     def __post_init__(self) -> None:
         check_choice("view", self.view, VIEWS)
         check_choice("crop", self.crop, CROPS)
-        check_choice("paste", self.paste, PASTE_REGIONS)
-        check_choice("translation", self.translation, MOTION_TRANSLATIONS)
+        check_choice("head_pace", self.head_pace, MOTION_PACES)
+        if self.paste is not None:
+            check_choice("paste", self.paste, PASTE_REGIONS)
         check_choice("keypoints", self.keypoints, KEYPOINTS)
         for name, which in (("portrait_face", self.portrait_face), ("driving_face", self.driving_face), *self._others()):
             if isinstance(which, str) and which not in CHOICES:
@@ -93,6 +104,16 @@ class AnimateOptions:
             check_choice("intensity", self.intensity, ("released", "paper"))
         if self.people and self.view != "portrait":
             raise OptionError(f"view is {self.view}, and several people are pasted into one picture. Choose the view portrait.")
+        if self.people and self.head_from is not None:
+            raise OptionError(
+                f"The head comes from {self.head_from}, and there are several people. Mix each one's motion with `hp-portrait motion mix`."
+            )
+        if not self.motion.keeps_frames and (self.view == "compare" or self.pose.mode != "released"):
+            what = "view is compare" if self.view == "compare" else f"The pose mode is {self.pose.mode}"
+            raise OptionError(
+                f"{what}, which shows the driver frame by frame, and the motion is given another length or rate. Keep both, or choose "
+                "another view and the pose mode released."
+            )
         check_range("stiffness", self.stiffness, 0, MAX_STIFFNESS)
         check_range("start", self.start, 0)
         check_range("crf", self.crf, 1, 51)
@@ -101,7 +122,13 @@ class AnimateOptions:
             check_range("frames", self.frames, 1)
 
     def _others(self) -> list[tuple[str, Which]]:
-        return [("the face of a person", person.face) for person in self.people]
+        faces = [(person.face, person.driving_face) for person in self.people]
+        return [("the face of a person", which) for pair in faces for which in pair]
+
+    @property
+    def paste_region(self) -> str:
+        """What is pasted back, of `PASTE_REGIONS`."""
+        return self.paste or ("face" if self.people else "crop")
 
 
 @dataclass(frozen=True)
@@ -134,11 +161,38 @@ class Driver:
         info = probe(path)
         return Driver(path, info.frames, info.fps, info.has_audio, info.variable_rate)
 
+    def part(self, options: AnimateOptions, fps: Fraction) -> tuple[int, int]:
+        """First frame and number of frames used: the seconds that ``options.start`` and ``frames`` are at ``fps``.
+
+        Raises:
+            OptionError: the driver is over before they begin.
+        """
+        pace = self.fps / fps
+        limit = None if options.frames is None else max(round(options.frames * pace), 1)
+        start = round(options.start * pace)
+        return start, frames_from(start, limit, self.frames, self.path)
+
     def pictures(self, start: int, count: int) -> Iterator[np.ndarray]:
         """Frames (height, width, 3) uint8 from number ``start`` on; a picture repeats."""
         if self.still is not None:
             return iter([self.still] * count)
         return read_frames(self.path, start=start, limit=count)
+
+
+def check_motion_output(output: Path, *inputs: Path) -> None:
+    """Raise `PortraitError` where no motion can be written to ``output``, or one of ``inputs`` would be lost by it."""
+    if output.suffix != ".safetensors":
+        raise OptionError(
+            f"{output} is to hold a motion, which is known by .safetensors. Name it {output.with_suffix('.safetensors').name}."
+        )
+    _check_apart(output, inputs)
+    check_writable(output)
+
+
+def _check_apart(output: Path, inputs: Iterable[Path]) -> None:
+    for path in inputs:
+        if path.exists() and path.resolve() == output.resolve():
+            raise OptionError(f"{output} is an input too and would be lost; name another output.")
 
 
 def check_request(portrait: Path, driving: Path, output: Path, options: AnimateOptions) -> tuple[np.ndarray, list[Driver]]:
@@ -149,13 +203,13 @@ def check_request(portrait: Path, driving: Path, output: Path, options: AnimateO
             view or a pose of a driving video where there is none.
     """
     people = [driving, *(person.driving for person in options.people)]
-    for path in (portrait, *people, *filter(None, (options.portrait_like, options.driving_like))):
-        if path.exists() and path.resolve() == output.resolve():
-            raise OptionError(f"{output} is an input too and would be lost; name another output.")
+    _check_apart(output, (portrait, *people, *filter(None, (options.portrait_like, options.driving_like, options.head_from))))
     check_output(output)
     picture, drivers = load_image(portrait), [Driver.open(path, options.frames) for path in people]
+    if options.head_from is not None:
+        Driver.open(options.head_from)
     for driver in drivers:
-        frames_from(options.start, options.frames, driver.frames, driver.path)
+        driver.part(options, drivers[0].fps)
         if driver.motion is not None and options.view == "compare":
             raise OptionError(f"view is compare, and {driver.path} is a motion without its video. Choose portrait or crop.")
         if options.pose.mode != "released" and driver.motion is not None:

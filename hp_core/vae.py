@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from hp_core.config import check_range
+from hp_core.checks import check_range
 from hp_core.errors import PortraitError
 from hp_core.progress import Progress, Stage
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ON_MISSING = ("error", "hold", "interpolate")
+MAX_FPS = 1000
 _Value = TypeVar("_Value", bound="_Savable")
 
 
@@ -70,11 +71,16 @@ class _Savable:
                     content[f.name] = Fraction(content[f.name])
                 elif str(f.type).startswith("tuple"):
                     content[f.name] = tuple(content[f.name])
-            return cls(**content)
+            value = cls(**content)
+            value._check()
+            return value
         except PortraitError:
             raise
         except (SafetensorError, OSError, ArithmeticError, KeyError, TypeError, ValueError) as error:
             raise PortraitError(f"{path} cannot be read as {cls.__name__}: {error}. It is damaged, or of another version.") from error
+
+    def _check(self) -> None:
+        """Raise `ValueError` where the fields do not belong together; a file may come from anywhere."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +180,25 @@ class MotionTokens(_Savable):
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    def _check(self) -> None:
+        frames = len(self.tokens)
+        if not frames or self.tokens.ndim != 3 or self.tokens.shape[2] <= 6:
+            raise ValueError(f"its tokens are {tuple(self.tokens.shape)}, not frames, tokens and more than 6 channels")
+        for name in ("tokens", "rotation", "translation"):
+            tensor = getattr(self, name)
+            if name != "tokens" and tuple(tensor.shape) != (frames, 3):
+                raise ValueError(f"its {name} is {tuple(tensor.shape)}, not ({frames}, 3)")
+            if not tensor.is_floating_point() or not tensor.isfinite().all():
+                raise ValueError(f"its {name} is not of finite numbers")
+        if not 0 < self.fps <= MAX_FPS:
+            raise ValueError(f"its frame rate is {self.fps}, not above 0 and at most {MAX_FPS}")
+
+    def with_head_rotation_of(self, other: MotionTokens, **options: Any) -> MotionTokens:
+        """This expression with the head of ``other``; see `hp_core.motion.edit.with_head_rotation_of`."""
+        from hp_core.motion.edit import with_head_rotation_of
+
+        return with_head_rotation_of(self, other, **options)
 
     @staticmethod
     def join(parts: Sequence[MotionTokens]) -> MotionTokens:

@@ -198,9 +198,10 @@ class MotionEdit(io.ComfyNode):
     @classmethod
     def execute(cls, motion: Any, **changes: Any) -> io.NodeOutput:
         """In the order of the inputs."""
+        from hp_core.config import MotionEdit
         from hp_core.motion.edit import edited
 
-        return io.NodeOutput(edited(motion, **changes))
+        return io.NodeOutput(edited(motion, MotionEdit(**changes)))
 
 
 class MotionMix(io.ComfyNode):

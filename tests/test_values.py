@@ -44,7 +44,7 @@ TRACK = FaceTrack(
     analyzer="mediapipe",
 )
 INTENSITY = Intensity(np.array([0.1]), np.array([0.2]), np.array([3]), np.array([4]), 25, "paper")
-MOTION = MotionTokens(torch.rand(3, 4, 5), torch.rand(3, 3), torch.rand(3, 3), Fraction(25), "released")
+MOTION = MotionTokens(torch.rand(3, 4, 9), torch.rand(3, 3), torch.rand(3, 3), Fraction(25), "released")
 VALUES = [
     TRACK,
     replace(TRACK, squares=np.array([[1, 2, 3, 4], [2, 2, 4, 4]], np.int32)),

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hp_core.config import check_range
+from hp_core.checks import check_range
 from hp_core.face.analyzer import FaceAnalyzer
 
 

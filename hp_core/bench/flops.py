@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from hp_core.config import PortraitConfig, check_range
+from hp_core.checks import check_range
+from hp_core.config import PortraitConfig
 from hp_core.pose.align import black_pose
 from hp_core.sampling.denoise import branch_velocities, pose_features
 from hp_core.sampling.guidance import branch_weights

@@ -16,7 +16,8 @@ import torch
 from torch import nn
 
 from hp_core.bench.clip import clip_speed
-from hp_core.config import PortraitConfig, check_range
+from hp_core.checks import check_range
+from hp_core.config import PortraitConfig
 from hp_core.errors import PortraitError
 from hp_core.face.analyzer import create_analyzer
 from hp_core.pipeline import PortraitPipeline

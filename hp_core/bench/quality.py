@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hp_core.config import SamplingConfig, check_choice, check_range
+from hp_core.checks import check_choice, check_range
+from hp_core.config import SamplingConfig
 from hp_core.progress import Progress, Stage
 from hp_core.sampling.presets import PRESETS
 

@@ -18,7 +18,8 @@ from diffusers.models.attention_processor import Attention
 from torch import Tensor
 
 from hp_core.bench.memory import PeakMemory
-from hp_core.config import UNET_STORAGES, PortraitConfig, check_choice, check_range
+from hp_core.checks import check_choice, check_range
+from hp_core.config import UNET_STORAGES, PortraitConfig
 from hp_core.pose.align import black_pose
 from hp_core.sampling.denoise import branch_velocities, pose_features
 from hp_core.sampling.guidance import branch_weights

@@ -36,8 +36,8 @@ def ablate(
     as_json: Json = False,
 ) -> None:
     """Train the system without each part of the paper's Table 2, and judge them on the same pairs."""
+    from hp_core.checks import check_range
     from hp_core.commands.evaluate import print_judgement
-    from hp_core.config import check_range
     from hp_core.evaluation.ablate import ablate as stage
     from hp_core.evaluation.ablate import validation_curves
     from hp_core.training.settings import read_settings

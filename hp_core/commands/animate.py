@@ -9,31 +9,53 @@ from typing import Annotated
 import typer
 
 from hp_core.commands.options import (
+    FACES,
     Analyzer,
+    AnalyzerModel,
     Branches,
     Crop,
+    DetectionThreshold,
+    Device,
     Drawing,
+    DrivingFace,
+    DrivingLike,
     Dtype,
-    Intensity,
+    End,
+    Expression,
+    Fps,
+    HoldAfter,
+    HoldBefore,
+    IntensityRule,
     Json,
     Keypoints,
     Memory,
+    Neutral,
     Noise,
     OnMissing,
+    Pace,
     Paste,
+    Pitch,
     Pose,
     PoseMissing,
+    Roll,
+    Rotation,
     Sampler,
+    Smooth,
+    Smoothing,
     SpeedPreset,
+    Stiffness,
+    Stretch,
     Translation,
+    Turn,
     UnetStorage,
     View,
     Windows,
+    Yaw,
 )
 from hp_core.commands.parse import face, lora, person, ramp, switches
 from hp_core.terminal import Bars
 
-_FACES, _POSE = "Faces and pasting", "Pose"
+_POSE = "Pose"
 
 
 def animate(
@@ -102,44 +124,64 @@ def animate(
     ] = None,
     motion_bucket_id: Annotated[float | None, typer.Option(help="SVD's motion bucket told to the UNet, 0 or more. Released: 0.")] = None,
     noise_aug: Annotated[float | None, typer.Option(help="SVD's noise augmentation told to the UNet, 0 or more. Released: 0.")] = None,
-    intensity: Annotated[Intensity | None, typer.Option(help="Rule of motion intensity. Released: released. Paper: eq. 2-3.")] = None,
+    intensity: IntensityRule = None,
     analyzer: Annotated[
         Analyzer, typer.Option(help="Face analyzer. The weights were released with yolo; mediapipe needs no extra licence.")
     ] = "mediapipe",
-    analyzer_model: Annotated[Path | None, typer.Option(help="Its model file (insightface: folder). Default: the usual places.")] = None,
-    detection_threshold: Annotated[float, typer.Option(help="Lowest confidence that counts as a face, between 0 and 1.")] = 0.5,
-    portrait_face: Annotated[
-        str,
-        typer.Option(help="largest, leftmost, rightmost, topmost, bottommost, center, an index (0 is the largest), or X,Y: the nearest."),
-    ] = "largest",
-    driving_face: Annotated[str, typer.Option(help="The same for the driving video's first frame.")] = "largest",
+    analyzer_model: AnalyzerModel = None,
+    detection_threshold: DetectionThreshold = 0.5,
+    portrait_face: Annotated[str, typer.Option(help="The same for the portrait.", rich_help_panel=FACES)] = "largest",
+    driving_face: DrivingFace = "largest",
     portrait_like: Annotated[
-        Path | None, typer.Option(help="A picture of the person meant in the portrait, compared by ArcFace.", rich_help_panel=_FACES)
+        Path | None, typer.Option(help="A picture of the person meant in the portrait, compared by ArcFace.", rich_help_panel=FACES)
     ] = None,
-    driving_like: Annotated[Path | None, typer.Option(help="The same for the driving video.", rich_help_panel=_FACES)] = None,
+    driving_like: DrivingLike = None,
     also: Annotated[
         list[str] | None,
-        typer.Option(help="FACE=DRIVING: another face of the portrait, and its driver. Repeatable.", rich_help_panel=_FACES),
-    ] = None,
-    crop: Annotated[
-        Crop,
         typer.Option(
-            help="face: a square around it, fixed, as released; follow: one that moves along with the driver; whole: the picture and the "
-            "video are portrait crops already."
+            help="FACE=DRIVING, or FACE=DRIVING=FACE of the driver: another face of the portrait, and who drives it. Repeatable.",
+            rich_help_panel=FACES,
         ),
-    ] = "face",
-    stiffness: Annotated[
-        int, typer.Option(help="Of the square that follows: frames its way is smoothed over, each side.", rich_help_panel=_FACES)
-    ] = 12,
+    ] = None,
+    crop: Crop = "face",
+    stiffness: Stiffness = 12,
     paste: Annotated[
-        Paste, typer.Option(help="What is pasted back: the whole crop, as released, or the region of the face.", rich_help_panel=_FACES)
-    ] = "crop",
+        Paste | None,
+        typer.Option(
+            help="What is pasted back: the whole crop, as released, or the region of the face. Default: crop; face with --also.",
+            rich_help_panel=FACES,
+        ),
+    ] = None,
     match_colour: Annotated[
-        bool, typer.Option(help="Bring each pasted frame to the colours of the portrait's own border.", rich_help_panel=_FACES)
+        bool, typer.Option(help="Bring each pasted frame to the colours of the portrait's own border.", rich_help_panel=FACES)
     ] = False,
-    translation: Annotated[
-        Translation, typer.Option(help="The head's place in the motion: released is zero, predicted the encoder's.", rich_help_panel=_POSE)
-    ] = "as it is",
+    smooth: Smooth = 1,
+    smoothing: Smoothing = "savgol",
+    expression: Expression = 1.0,
+    rotation: Rotation = 1.0,
+    neutral: Neutral = -1,
+    turn: Turn = 1.0,
+    yaw: Yaw = 0.0,
+    pitch: Pitch = 0.0,
+    roll: Roll = 0.0,
+    translation: Translation = "as it is",
+    fps: Fps = 0.0,
+    stretch: Stretch = 0,
+    hold_before: HoldBefore = 0,
+    hold_after: HoldAfter = 0,
+    end: End = "as it is",
+    head_from: Annotated[
+        Path | None,
+        typer.Option(help="Video, picture or motion file whose head is taken; DRIVING gives the expression.", rich_help_panel="Motion"),
+    ] = None,
+    head_relative: Annotated[
+        bool,
+        typer.Option(help="Add its turns to where DRIVING looks at rest.", rich_help_panel="Motion"),
+    ] = False,
+    head_pace: Annotated[
+        Pace,
+        typer.Option(help="It at its own speed, cut off or held at the end, or stretched to fit.", rich_help_panel="Motion"),
+    ] = "keep",
     pose: Annotated[
         Pose,
         typer.Option(
@@ -172,11 +214,8 @@ def animate(
         list[str] | None,
         typer.Option(help="body, face, hands or eyes (not between different people). Repeatable. Default: body.", rich_help_panel=_POSE),
     ] = None,
-    on_missing: Annotated[
-        OnMissing,
-        typer.Option(help="Driving frames without the face: stop, hold the last points, or interpolate between the frames around."),
-    ] = "error",
-    device: Annotated[str | None, typer.Option(help="torch device. Default: the accelerator torch reports, else cpu.")] = None,
+    on_missing: OnMissing = "error",
+    device: Device = None,
     dtype: Annotated[Dtype | None, typer.Option(help="Default: fp32 on a CPU, fp16 elsewhere.")] = None,
     unet_storage: UnetStorage = "compute",
     memory: Memory = "resident",
@@ -193,13 +232,12 @@ def animate(
 
     Defaults are those of the weights' own configuration; for the published weights these are the released ones.
     """
-    from hp_core.config import POSE_PARTS, AlignConfig, PoseStyle
+    from hp_core.config import POSE_PARTS, AlignConfig, MotionEdit, PoseStyle
     from hp_core.config_files import read_config
-    from hp_core.face.analyzer import create_analyzer
-    from hp_core.pipeline import PortraitPipeline, sampling_for
+    from hp_core.pipeline import PortraitPipeline, analyzer_for, sampling_for
     from hp_core.request import AnimateOptions, check_request
     from hp_core.video import probe
-    from hp_core.weights.catalog import CATALOG, weights_folder
+    from hp_core.weights.catalog import weights_folder
     from hp_core.weights.tools import DTYPES
 
     options = AnimateOptions(
@@ -216,7 +254,26 @@ def animate(
         paste=paste,
         match_colour=match_colour,
         intensity=intensity,
-        translation=translation,
+        motion=MotionEdit(
+            smooth=smooth,
+            filter=smoothing,
+            expression=expression,
+            rotation=rotation,
+            neutral=neutral,
+            turn=turn,
+            yaw=yaw,
+            pitch=pitch,
+            roll=roll,
+            translation=translation,
+            fps=fps,
+            frames=stretch,
+            hold_before=hold_before,
+            hold_after=hold_after,
+            end=end,
+        ),
+        head_from=head_from,
+        head_relative=head_relative,
+        head_pace=head_pace,
         pose=AlignConfig(
             mode=pose,
             strength=pose_strength,
@@ -259,9 +316,7 @@ def animate(
         motion_bucket_id=motion_bucket_id,
         noise_aug=noise_aug,
     )
-    beside = {"mediapipe": CATALOG["face_landmarker"], "yolo": CATALOG["yoloface"]}
-    model = analyzer_model or (beside[analyzer].find(folder) if analyzer in beside else None)
-    detector = create_analyzer(analyzer, model=model, threshold=detection_threshold)
+    detector = analyzer_for(folder, analyzer, model=analyzer_model, threshold=detection_threshold)
     with Bars(quiet=as_json) as bars:
         kind = DTYPES[dtype] if dtype else None
         loading = PortraitPipeline.load(

@@ -279,7 +279,8 @@ def bench_motion(
 ) -> None:
     """Milliseconds a frame of editing a motion."""
     from hp_core.bench.edits import edit_speed
-    from hp_core.config import PortraitConfig, check_range
+    from hp_core.checks import check_range
+    from hp_core.config import PortraitConfig
 
     check_range("frames", frames, 2)
     facts = edit_speed(PortraitConfig.preset(preset), frames)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from hp_core.commands.options import Json, Pose, Translation
+from hp_core.commands.options import Json, Pose, TranslationRule
 from hp_core.errors import OptionError
 from hp_core.terminal import Bars, figures, table
 
@@ -28,7 +28,7 @@ def evaluate(
     device: Annotated[str | None, typer.Option(help="torch device. Default: the accelerator torch reports, else cpu.")] = None,
     pose: Annotated[Pose, typer.Option(help="What the pose guider is shown: released is black.")] = "released",
     translation: Annotated[
-        Translation, typer.Option(help="The head's place in the motion: released is zero, so that the pose alone tells it.")
+        TranslationRule, typer.Option(help="The head's place in the motion: released is zero, so that the pose alone tells it.")
     ] = "as it is",
     swap: Annotated[
         bool,

@@ -3,47 +3,92 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hp_core.commands.options import Analyzer, Crop, Intensity, Json, OnMissing, Translation
+from hp_core.commands.options import (
+    Analyzer,
+    AnalyzerModel,
+    Crop,
+    DetectionThreshold,
+    Device,
+    DrivingFace,
+    DrivingLike,
+    End,
+    Expression,
+    Fps,
+    HoldAfter,
+    HoldBefore,
+    IntensityRule,
+    Json,
+    Neutral,
+    OnMissing,
+    Pace,
+    Pitch,
+    Roll,
+    Rotation,
+    Smooth,
+    Smoothing,
+    Stiffness,
+    Stretch,
+    Translation,
+    Turn,
+    Yaw,
+)
 from hp_core.terminal import Bars, figures
+
+if TYPE_CHECKING:
+    from hp_core.values import MotionTokens
+
+Output = Annotated[Path, typer.Option("--output", "-o", help="File to write, .safetensors.")]
 
 motion_app = typer.Typer(help="Motion templates: made from a video, looked at, edited, reused by `animate`.", no_args_is_help=True)
 
 
 @motion_app.command("save")
 def save(
-    driving: Annotated[Path, typer.Argument(help="The video whose motion is taken.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write, .safetensors.")],
+    driving: Annotated[Path, typer.Argument(help="The video whose motion is taken, or a picture.")],
+    output: Output,
     weights: Annotated[Path | None, typer.Option(help="Folder that holds hyportrait/; the motion fits these weights alone.")] = None,
     start: Annotated[int, typer.Option(help="First driving frame, from 0.")] = 0,
     frames: Annotated[int | None, typer.Option(help="Driving frames to use, 1 or more. Default: all.")] = None,
-    crop: Annotated[
-        Crop, typer.Option(help="face: a square around it, as released; whole: the video is a portrait crop already.")
-    ] = "face",
-    on_missing: Annotated[OnMissing, typer.Option(help="Frames without the face: stop, hold the last points, or interpolate.")] = "error",
-    intensity: Annotated[Intensity | None, typer.Option(help="Rule of motion intensity. Default: the weights' own.")] = None,
+    driving_face: DrivingFace = "largest",
+    driving_like: DrivingLike = None,
+    crop: Crop = "face",
+    stiffness: Stiffness = 12,
+    on_missing: OnMissing = "error",
+    intensity: IntensityRule = None,
     analyzer: Annotated[Analyzer, typer.Option(help="Face analyzer.")] = "mediapipe",
-    device: Annotated[str | None, typer.Option(help="torch device. Default: the accelerator torch reports, else cpu.")] = None,
+    analyzer_model: AnalyzerModel = None,
+    detection_threshold: DetectionThreshold = 0.5,
+    device: Device = None,
     as_json: Json = False,
 ) -> None:
     """Encode the motion of DRIVING into a file."""
-    from hp_core.face.analyzer import create_analyzer
-    from hp_core.files import check_writable
-    from hp_core.pipeline import PortraitPipeline
-    from hp_core.weights.catalog import CATALOG, weights_folder
+    from hp_core.commands.parse import face
+    from hp_core.pipeline import PortraitPipeline, analyzer_for
+    from hp_core.request import check_motion_output
+    from hp_core.weights.catalog import weights_folder
 
-    check_writable(output)
+    check_motion_output(output, driving, *filter(None, [driving_like]))
     folder = weights_folder(weights)
-    model = CATALOG["face_landmarker"].find(folder) if analyzer == "mediapipe" else None
+    detector = analyzer_for(folder, analyzer, model=analyzer_model, threshold=detection_threshold)
     with Bars(quiet=as_json) as bars:
-        pipeline = bars.run(PortraitPipeline.load(folder, analyzer=create_analyzer(analyzer, model=model), device=device))
-        encoded = bars.run(pipeline.motion_of(driving, start=start, frames=frames, crop=crop, on_missing=on_missing, intensity=intensity))
-    pipeline.analyzer.close()
-    encoded.save(output)
-    _describe(output, as_json)
+        pipeline = bars.run(PortraitPipeline.load(folder, analyzer=detector, device=device))
+        stage = pipeline.motion_of(
+            driving,
+            start=start,
+            frames=frames,
+            which=pipeline.likeness(driving_like) or face(driving_face),
+            crop=crop,
+            stiffness=stiffness,
+            on_missing=on_missing,
+            intensity=intensity,
+        )
+        encoded = bars.run(stage)
+    detector.close()
+    _keep(encoded, output, as_json)
 
 
 @motion_app.command("show")
@@ -58,43 +103,93 @@ def show(
 @motion_app.command("edit")
 def edit(
     motion: Annotated[Path, typer.Argument(help="A motion file.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write, .safetensors.")],
-    expression: Annotated[float, typer.Option(help="Strength about the neutral frame, -2..4: 0 holds it, 1 as it is.")] = 1.0,
-    rotation: Annotated[float, typer.Option(help="The same for the head's rotation.")] = 1.0,
-    smooth: Annotated[int, typer.Option(help="Window in frames, odd; 1 smooths nothing.")] = 1,
-    smoothing: Annotated[
-        Literal["savgol", "one_euro"], typer.Option(help="savgol keeps blinks; one_euro calms what stands still.")
-    ] = "savgol",
-    frames: Annotated[int, typer.Option(help="Stretch to so many frames; 0 keeps the length.")] = 0,
-    end: Annotated[Literal["as it is", "loop", "ping-pong"], typer.Option(help="What the end does.")] = "as it is",
-    neutral: Annotated[int, typer.Option(help="Index of the neutral frame; -1 takes the most usual face.")] = -1,
-    yaw: Annotated[float, typer.Option(help="Turn of the head added, degrees, -90..90.")] = 0.0,
-    pitch: Annotated[float, typer.Option(help="Nod of the head added, degrees, -90..90.")] = 0.0,
-    roll: Annotated[float, typer.Option(help="Tilt of the head added, degrees, -90..90.")] = 0.0,
-    translation: Annotated[
-        Translation, typer.Option(help="The head's place in the motion: released is zero, predicted the encoder's own.")
-    ] = "as it is",
+    output: Output,
+    start: Annotated[int, typer.Option(help="First frame kept, from 0.")] = 0,
+    frames: Annotated[int | None, typer.Option(help="Frames kept from there on. Default: all.")] = None,
+    smooth: Smooth = 1,
+    smoothing: Smoothing = "savgol",
+    expression: Expression = 1.0,
+    rotation: Rotation = 1.0,
+    neutral: Neutral = -1,
+    turn: Turn = 1.0,
+    yaw: Yaw = 0.0,
+    pitch: Pitch = 0.0,
+    roll: Roll = 0.0,
+    translation: Translation = "as it is",
+    fps: Fps = 0.0,
+    stretch: Stretch = 0,
+    hold_before: HoldBefore = 0,
+    hold_after: HoldAfter = 0,
+    end: End = "as it is",
     as_json: Json = False,
 ) -> None:
-    """Change a motion: strength, smoothness, length, end, turn of the head."""
-    from hp_core.motion.edit import edited
-    from hp_core.values import MotionTokens
+    """Change a motion: its part, smoothness, strength, turn of the head, rate, length and end, in this order."""
+    from hp_core.config import MotionEdit
+    from hp_core.motion.edit import edited, trimmed
 
-    changed = edited(
-        MotionTokens.load(motion),
-        expression=expression,
-        rotation=rotation,
+    changes = MotionEdit(
         smooth=smooth,
         filter=smoothing,
-        frames=frames,
-        end=end,
+        expression=expression,
+        rotation=rotation,
         neutral=neutral,
+        turn=turn,
         yaw=yaw,
         pitch=pitch,
         roll=roll,
         translation=translation,
+        fps=fps,
+        frames=stretch,
+        hold_before=hold_before,
+        hold_after=hold_after,
+        end=end,
     )
-    changed.save(output)
+    kept = trimmed(_loaded(motion, output), start, None if frames is None else start + frames)
+    _keep(edited(kept, changes), output, as_json)
+
+
+@motion_app.command("mix")
+def mix(
+    motion: Annotated[Path, typer.Argument(help="A motion file: it gives the expression and the length.")],
+    other: Annotated[Path, typer.Argument(help="A motion file: it gives the head.")],
+    output: Output,
+    head: Annotated[float, typer.Option(help="Share of OTHER's head, 0..1.")] = 1.0,
+    expression: Annotated[float, typer.Option(help="Share of OTHER's expression, 0..1.")] = 0.0,
+    relative: Annotated[bool, typer.Option(help="Add OTHER's turns to where MOTION looks at rest.")] = False,
+    pace: Annotated[Pace, typer.Option(help="OTHER at its own speed, cut off or held at the end, or stretched to fit.")] = "keep",
+    as_json: Json = False,
+) -> None:
+    """The expression of MOTION with the head of OTHER, or something between the two."""
+    from hp_core.motion.edit import mixed
+
+    first, second = (_loaded(path, output) for path in (motion, other))
+    _keep(mixed(first, second, head=head, expression=expression, relative=relative, pace=pace), output, as_json)
+
+
+@motion_app.command("join")
+def join(
+    motions: Annotated[list[Path], typer.Argument(help="Motion files of one frame rate.")],
+    output: Output,
+    blend: Annotated[int, typer.Option(help="Frames in which each goes over into the next, which both share.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """MOTIONS one after another."""
+    from hp_core.motion.edit import concatenated
+
+    _keep(concatenated([_loaded(path, output) for path in motions], blend=blend), output, as_json)
+
+
+def _loaded(path: Path, output: Path) -> MotionTokens:
+    """A motion that is read; ``output`` is checked first, so that nothing is done for nothing."""
+    from hp_core.request import check_motion_output
+    from hp_core.values import MotionTokens
+
+    check_motion_output(output)
+    return MotionTokens.load(path)
+
+
+def _keep(motion: MotionTokens, output: Path, as_json: bool) -> None:
+    motion.save(output)
     _describe(output, as_json)
 
 

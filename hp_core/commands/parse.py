@@ -26,13 +26,16 @@ def face(which: str) -> str | int | tuple[float, float]:
 
 
 def person(text: str) -> Person:
-    """``FACE=DRIVING``."""
+    """``FACE=DRIVING``, or ``FACE=DRIVING=FACE`` of the driver."""
     from hp_core.request import Person
 
     which, sign, driving = text.partition("=")
     if not sign or not driving:
-        raise OptionError(f"--also is '{text}'; give FACE=DRIVING, such as rightmost=other.mp4.")
-    return Person(face(which), Path(driving))
+        raise OptionError(f"--also is '{text}'; give FACE=DRIVING, such as rightmost=other.mp4, or rightmost=other.mp4=leftmost.")
+    name, sign, whose = driving.rpartition("=")
+    if not sign or Path(driving).exists():  # a sign of the file's own
+        return Person(face(which), Path(driving))
+    return Person(face(which), Path(name), face(whose))
 
 
 def lora(text: str) -> Lora:
@@ -50,7 +53,7 @@ def lora(text: str) -> Lora:
 
 def switches(option: str, given: list[str], known: tuple[str, ...], prefix: str = "") -> dict[str, bool]:
     """Which of ``known`` are ``given``, as keyword arguments; an unknown one is refused under the name of ``option``."""
-    from hp_core.config import check_choice
+    from hp_core.checks import check_choice
 
     for name in given:
         check_choice(option, name, known)

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from hp_core.config import check_range
+from hp_core.checks import check_range
 from hp_core.demo.geometry import Head
 from hp_core.demo.identity import Identity
 from hp_core.demo.performance import Performance

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hp_core.config import check_choice
+from hp_core.checks import check_choice
 from hp_core.config_files import read_config
 from hp_core.evaluation.drawn import drawn_rows
 from hp_core.evaluation.from_manifest import evaluate_manifest

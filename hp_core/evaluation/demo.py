@@ -8,7 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hp_core.config import AlignConfig, check_range
+from hp_core.checks import check_range
+from hp_core.config import AlignConfig
 from hp_core.errors import OptionError, PortraitError
 from hp_core.evaluation.case import Case, System, from_pixels, truth_itself
 from hp_core.evaluation.report import Evaluation, score_row, write_report

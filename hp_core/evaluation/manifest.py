@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from hp_core.config import check_choice
+from hp_core.checks import check_choice
 from hp_core.errors import PortraitError
 from hp_core.records import csv_table, is_records, read_text
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hp_core.config import check_range
+from hp_core.checks import check_range
 from hp_core.errors import OptionError
 from hp_core.evaluation.metrics.correlation import pearson
 from hp_core.evaluation.statistics import mean_and_error

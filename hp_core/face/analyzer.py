@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 ANALYZERS = ("mediapipe", "insightface", "yolo")
+MAX_FACES = 32  # in one picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +70,9 @@ class FaceAnalyzer(Protocol):
         ...
 
 
-def create_analyzer(name: str = "mediapipe", *, model: Path | None = None, threshold: float = 0.5, max_faces: int = 5) -> FaceAnalyzer:
+def create_analyzer(
+    name: str = "mediapipe", *, model: Path | None = None, threshold: float = 0.5, max_faces: int = MAX_FACES
+) -> FaceAnalyzer:
     """The face analyzer called ``name``.
 
     Args:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hp_core.config import FaceConfig, check_choice, check_range
+from hp_core.checks import check_choice, check_range
+from hp_core.config import FaceConfig
 from hp_core.face.analyzer import Face
 from hp_core.face.crop import crop_square, head_crop, motion_crop, square_box
 

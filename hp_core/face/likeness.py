@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from hp_core.config import check_range
+from hp_core.checks import check_range
 from hp_core.errors import FaceError
 from hp_core.face.crop import arcface_align
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hp_core.errors import FaceError
-from hp_core.face.analyzer import Face
+from hp_core.face.analyzer import MAX_FACES, Face
 from hp_core.face.model_files import default_places, find_model
 from hp_core.image import check_picture
 
@@ -70,7 +70,7 @@ class MediaPipeAnalyzer:
 
     name = "mediapipe"
 
-    def __init__(self, *, model: Path | None = None, threshold: float = 0.5, max_faces: int = 5) -> None:
+    def __init__(self, *, model: Path | None = None, threshold: float = 0.5, max_faces: int = MAX_FACES) -> None:
         """Load the model.
 
         Args:

@@ -7,7 +7,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from hp_core.config import FaceConfig, check_choice
+from hp_core.checks import check_choice
+from hp_core.config import FaceConfig
 from hp_core.errors import FaceError, OptionError
 from hp_core.face.analyzer import Face, FaceAnalyzer
 from hp_core.face.choose import CHOICES, Which, choose_face

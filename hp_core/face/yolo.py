@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from hp_core.errors import FaceError
-from hp_core.face.analyzer import Face
+from hp_core.face.analyzer import MAX_FACES, Face
 from hp_core.face.model_files import default_places, find_model
 from hp_core.image import check_picture
 
@@ -33,7 +33,7 @@ class YoloFaceAnalyzer:
 
     name = "yolo"
 
-    def __init__(self, *, model: Path | None = None, threshold: float = 0.5, max_faces: int = 5) -> None:
+    def __init__(self, *, model: Path | None = None, threshold: float = 0.5, max_faces: int = MAX_FACES) -> None:
         """Load the model, to run on the processor.
 
         Args:

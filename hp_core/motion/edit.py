@@ -12,7 +12,8 @@ from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from hp_core.config import MOTION_ENDS, MOTION_FILTERS, MOTION_TRANSLATIONS, check_choice, check_range
+from hp_core.checks import check_choice, check_range
+from hp_core.config import MOTION_FILTERS, MOTION_PACES, MOTION_TRANSLATIONS, MotionEdit
 from hp_core.errors import OptionError
 from hp_core.values import MotionTokens
 
@@ -101,22 +102,25 @@ def with_translation(motion: MotionTokens, rule: str) -> MotionTokens:
     return replace(parts, moved=parts.translation * (rule == "predicted")).joined(motion)
 
 
-def with_head_rotation_of(motion: MotionTokens, other: MotionTokens, *, relative: bool = False, neutral: int | None = None) -> MotionTokens:
-    """Expression of ``motion``, head rotation and translation of ``other``, which is stretched to the same length.
+def with_head_rotation_of(
+    motion: MotionTokens, other: MotionTokens, *, relative: bool = False, neutral: int | None = None, pace: str = "stretch"
+) -> MotionTokens:
+    """Expression of ``motion``, head rotation and translation of ``other``.
 
     Args:
         relative: add what ``other`` turns away from its own neutral frame to where ``motion``'s neutral frame looks, instead of
             taking its rotation as it is.
         neutral: index of both neutral frames; None takes each clip's `neutral_frame`.
+        pace: how ``other`` is brought to the same length, see `fitting`.
 
     Raises:
         OptionError: the two were made by encoders of other sizes.
     """
     _same_encoder(motion, other)
-    parts, head = _Parts.of(motion), _Parts.of(stretched(other, len(motion)))
+    parts, head = _Parts.of(motion), _Parts.of(fitting(other, motion, pace))
     if relative:
         mine = _index(motion, neutral_frame(motion) if neutral is None else neutral)
-        # Of the clip before it is stretched: an index names a frame that somebody has seen.
+        # Of the clip before it is fitted: an index names a frame that somebody has seen.
         theirs = _index(other, neutral_frame(other) if neutral is None else neutral)
         base = _Parts.of(other)
 
@@ -131,12 +135,14 @@ def with_head_rotation_of(motion: MotionTokens, other: MotionTokens, *, relative
     return replace(parts, **{name: follow(name) for name in ("rotation", "moved", "translation")}).joined(motion)
 
 
-def mixed(motion: MotionTokens, other: MotionTokens, *, head: float = 1.0, expression: float = 0.0, relative: bool = False) -> MotionTokens:
-    """``motion`` with a share of the head and of the expression of ``other``, which is stretched to the same length.
+def mixed(
+    motion: MotionTokens, other: MotionTokens, *, head: float = 1.0, expression: float = 0.0, relative: bool = False, pace: str = "stretch"
+) -> MotionTokens:
+    """``motion`` with a share of the head and of the expression of ``other``.
 
     Args:
         head, expression: shares of ``other``, 0..1.
-        relative: see `with_head_rotation_of`.
+        relative, pace: see `with_head_rotation_of`.
     """
     check_range("head", head, 0, 1)
     check_range("expression", expression, 0, 1)
@@ -144,43 +150,37 @@ def mixed(motion: MotionTokens, other: MotionTokens, *, head: float = 1.0, expre
     if head == expression == 0:
         return motion
     mine = _Parts.of(motion)
-    turned = _Parts.of(with_head_rotation_of(motion, other, relative=relative))
+    turned = _Parts.of(with_head_rotation_of(motion, other, relative=relative, pace=pace))
     changes = {name: _lerp(getattr(mine, name), getattr(turned, name), head) for name in ("rotation", "moved", "translation")}
     if expression:
-        changes["expression"] = _lerp(mine.expression, _Parts.of(stretched(other, len(motion))).expression, expression)
+        changes["expression"] = _lerp(mine.expression, _Parts.of(fitting(other, motion, pace)).expression, expression)
     return replace(mine, **changes).joined(motion)
 
 
-def edited(
-    motion: MotionTokens,
-    *,
-    expression: float = 1.0,
-    rotation: float = 1.0,
-    smooth: int = 1,
-    frames: int = 0,
-    end: str = "as it is",
-    filter: str = "savgol",  # what it is called everywhere
-    neutral: int = -1,
-    yaw: float = 0.0,
-    pitch: float = 0.0,
-    roll: float = 0.0,
-    translation: str = "as it is",
-) -> MotionTokens:
-    """Several edits at once, in this order: smoothing, strength, head, length, end. The defaults change nothing.
+def fitting(motion: MotionTokens, like: MotionTokens, pace: str) -> MotionTokens:
+    """``motion`` over as many frames as ``like``: `stretch` at another speed, `keep` at its own, cut off or held at the end."""
+    check_choice("pace", pace, MOTION_PACES)
+    if pace == "stretch":
+        return stretched(motion, len(like))
+    same = trimmed(at_rate(motion, like.fps), 0, len(like))
+    return held(same, after=len(like) - len(same))
 
-    Args:
-        neutral: index of the neutral frame, of the unedited clip; -1 takes `neutral_frame`.
-        frames: new length; 0 keeps it.
-        end: of `MOTION_ENDS`; `loop` blends a quarter of a second, or less of a short clip.
+
+def edited(motion: MotionTokens, edit: MotionEdit) -> MotionTokens:
+    """All of ``edit``, in the order of its fields; a loop blends a quarter of a second, or less of a short clip.
+
+    Raises:
+        OptionError: the neutral frame is beyond the last.
     """
-    check_choice("end", end, MOTION_ENDS)
-    out = smoothed(motion, smooth, kind=filter)
-    out = with_strength(out, expression=expression, rotation=rotation, neutral=None if neutral < 0 else neutral)
-    out = with_translation(with_head(out, offset=(yaw, pitch, roll)), translation)
-    out = stretched(out, frames or len(out))
-    if end == "ping-pong":
+    out = smoothed(motion, edit.smooth, kind=edit.filter)
+    neutral = None if edit.neutral < 0 else edit.neutral
+    out = with_strength(out, expression=edit.expression, rotation=edit.rotation, neutral=neutral)
+    out = with_translation(with_head(out, scale=edit.turn, offset=(edit.yaw, edit.pitch, edit.roll)), edit.translation)
+    out = at_rate(out, edit.fps or out.fps)
+    out = held(stretched(out, edit.frames or len(out)), before=edit.hold_before, after=edit.hold_after)
+    if edit.end == "ping-pong":
         return ping_pong(out)
-    return looped(out, blend=min(max(round(float(out.fps) / 4), 1), len(out) // 2)) if end == "loop" else out
+    return looped(out, blend=min(max(round(float(out.fps) / 4), 1), len(out) // 2)) if edit.end == "loop" else out
 
 
 def smoothed(motion: MotionTokens, window: int, *, kind: str = "savgol") -> MotionTokens:
@@ -254,6 +254,8 @@ def held(motion: MotionTokens, *, before: int = 0, after: int = 0) -> MotionToke
     """The first frame ``before`` and the last one ``after`` frames longer."""
     check_range("hold before", before, 0)
     check_range("hold after", after, 0)
+    if before == after == 0:
+        return motion
     last = len(motion) - 1
     return _rows(motion, [0] * before + list(range(len(motion))) + [last] * after)
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from hp_core.config import AlignConfig, check_range
+from hp_core.checks import check_range
+from hp_core.config import AlignConfig
 from hp_core.errors import OptionError, PortraitError
 from hp_core.pose.draw import EYE_POINTS, LIMBS
 from hp_core.pose.keypoints import FACE, NECK, NOSE, VISIBLE, filled, from_track, in_square
@@ -50,12 +51,17 @@ def align_pose(
             shows (`from_track`).
 
     Raises:
-        OptionError: keypoints of another clip or picture, or a reference frame beyond the last.
+        OptionError: keypoints of another clip or picture, a reference frame beyond the last, or a face track that is to be levelled.
         PortraitError: nobody in any frame, or nothing to measure the two skeletons by.
     """
     size = portrait.portrait_crop.shape[0]
     if config.mode == "released":
         return black_pose(len(driving), (size, size))
+    if config.level and (driving_keypoints is None or portrait_keypoints is None):
+        raise OptionError(
+            "level turns by the angle between two necks, and a face track's is reckoned straight below the head. Leave level out, or give "
+            "the keypoints of DWPose."
+        )
     moving = _of_clip("driving", driving, driving_keypoints, frames=len(driving))
     standing = _of_clip("portrait", portrait, portrait_keypoints, frames=1)
     if config.reference >= len(moving):
@@ -137,6 +143,9 @@ def fitted(points: np.ndarray, target: np.ndarray, *, level: bool = False, refer
     scale = _length_ratio(points, target)
     angle = 0.0
     if level:
+        for who, frame in (("driver", points[reference]), ("portrait", target)):
+            if frame[[NOSE, NECK], 2].min() < VISIBLE:
+                raise PortraitError(f"level turns by the angle between two necks, and the {who}'s is not seen. Leave level out.")
         (ax, ay), (bx, by) = (frame[NOSE, :2].astype(np.float64) - frame[NECK, :2] for frame in (points[reference], target))
         angle = float(np.arctan2(ax * by - ay * bx, ax * bx + ay * by))
     nose = Alignment(scale, (0.0, 0.0), angle).apply(points[reference, NOSE])

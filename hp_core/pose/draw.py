@@ -31,6 +31,7 @@ right eye, left eye, right ear, left ear."""
 EYE_POINTS = (RIGHT_EYE, LEFT_EYE, RIGHT_EAR, LEFT_EAR)
 """Left out in cross-reenactment, with their limbs: they carry the driver's face shape (paper 3.5)."""
 
+_FACE_EYES = slice(36, 48)  # of the 68 face points; left out with those of the body
 _FINGERS = tuple((0 if joint % 4 == 1 else joint - 1, joint) for joint in range(1, 21))
 _DIMMED = (np.arange(256) * 0.6).astype(np.uint8)
 _FINE = 2160  # short side at which MimicMotion draws before it shrinks
@@ -61,7 +62,7 @@ def draw_skeleton(points: np.ndarray, size: int, style: PoseStyle = PoseStyle(),
         for hand in np.split(scaled[HANDS], 2):
             canvas.hand(hand)
     if style.face and len(points) > BODY.stop:
-        canvas.dots(scaled[FACE], _FACE_DOT, (255, 255, 255))
+        canvas.dots(scaled[FACE] if style.eyes else np.delete(scaled[FACE], _FACE_EYES, axis=0), _FACE_DOT, (255, 255, 255))
     picture = canvas.picture if side == size else cv2.resize(canvas.picture, (size, size), interpolation=cv2.INTER_AREA)
     return np.ascontiguousarray(picture[..., ::-1]) if fine else picture  # this style comes with red and blue exchanged
 

@@ -52,7 +52,8 @@ class DwposeEstimator:
         except ImportError as error:
             raise WeightsError(f"DWPose needs the packages rtmlib and onnxruntime ({error}). {_INSTALL}") from error
         names = {provider: name for name, provider in RTMLIB_SETTINGS["onnxruntime"].items()}
-        chosen = device or names.get(onnxruntime.get_available_providers()[0], "cpu")  # the first is onnxruntime's best
+        # onnxruntime names its providers from the best on, some of which (TensorRT) rtmlib does not know.
+        chosen = device or next((names[name] for name in onnxruntime.get_available_providers() if name in names), "cpu")
         try:
             with redirect_stdout(io.StringIO()):  # rtmlib prints what it loads
                 self._detector: Any = YOLOX(

@@ -162,7 +162,8 @@ def followed(people: Sequence[Sequence[np.ndarray]], size: tuple[int, int], sour
     Args:
         people: for each frame, (128, 3) of everybody seen.
         size: width and height of the frames, pixels.
-        near: (frames, 2) pixels; None begins with the largest person of the first frame that shows one.
+        near: (frames, 2) pixels, the nose of the person meant; whoever's nose lies farther from it than a head is large is somebody
+            else. None begins with the largest person of the first frame that shows one.
     """
     points, found = np.zeros((len(people), POINTS, 3), np.float32), np.zeros(len(people), bool)
     last: np.ndarray | None = None
@@ -175,6 +176,8 @@ def followed(people: Sequence[Sequence[np.ndarray]], size: tuple[int, int], sour
             chosen = max(seen, key=_extent)
         else:
             chosen = min(seen, key=lambda person: float(np.linalg.norm(person[NOSE, :2] - target)))
+            if near is not None and np.linalg.norm(chosen[NOSE, :2] - target) > _head(chosen):
+                continue
         points[number], found[number], last = chosen, True, chosen[NOSE, :2]
     return PoseKeypoints(points, found, size, source)
 
@@ -238,6 +241,13 @@ def _person(person: dict[str, Any], canvas: tuple[int, int]) -> np.ndarray:
     if points[:, :2].max() <= 1:  # of the canvas
         points[:, :2] *= canvas
     return points
+
+
+def _head(person: np.ndarray) -> float:
+    """About the size of the head, pixels: the largest of ear to ear, twice eye to eye, and nose to neck; no limit where none is seen."""
+    spans = (((RIGHT_EAR, LEFT_EAR), 1), ((RIGHT_EYE, LEFT_EYE), 2), ((NOSE, NECK), 1))
+    seen = [times * float(np.linalg.norm(person[a, :2] - person[b, :2])) for (a, b), times in spans if person[[a, b], 2].min() >= VISIBLE]
+    return max((span for span in seen if span > 0), default=float("inf"))
 
 
 def _extent(person: np.ndarray) -> float:

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hp_core.config import SAMPLERS, check_choice, check_range
+from hp_core.checks import check_choice, check_range
+from hp_core.config import SAMPLERS
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hp_core.config import FaceConfig, check_range
+from hp_core.checks import check_range
+from hp_core.config import FaceConfig
 from hp_core.errors import OptionError, PortraitError, VideoError
 from hp_core.face.analyzer import FaceAnalyzer
 from hp_core.files import written_beside

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hp_core.config import PortraitConfig, check_choice
+from hp_core.checks import check_choice
+from hp_core.config import PortraitConfig
 from hp_core.config_files import read_config
 from hp_core.errors import OptionError
 from hp_core.pipeline import default_device

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from hp_core.config import ABLATIONS, check_choice, check_range
+from hp_core.checks import check_choice, check_range
+from hp_core.config import ABLATIONS
 from hp_core.config_files import check_type
 from hp_core.errors import OptionError, about
 from hp_core.weights.catalog import MODULES

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hp_core.config import FaceConfig, check_range
+from hp_core.checks import check_range
+from hp_core.config import FaceConfig
 from hp_core.errors import OptionError, PortraitError
 from hp_core.files import make_folder, written_beside
 from hp_core.training.clips import Clip

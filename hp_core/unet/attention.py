@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from hp_core.config import KERNELS, check_choice
+from hp_core.checks import check_choice
+from hp_core.config import KERNELS
 
 KeysValues = tuple[Tensor, Tensor]  # each (batch, tokens, channels), projected for one layer
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from hp_core.config import check_choice
+from hp_core.checks import check_choice
 from hp_core.errors import WeightsError
 from hp_core.files import make_folder
 from hp_core.progress import Progress, Stage

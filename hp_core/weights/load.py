@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hp_core.config import UNET_STORAGES, PortraitConfig, check_choice
+from hp_core.checks import check_choice
+from hp_core.config import UNET_STORAGES, PortraitConfig
 from hp_core.config_files import read_config
 from hp_core.errors import OptionError, WeightsError
 from hp_core.progress import Notice, Progress, Stage
@@ -265,15 +267,26 @@ def load_models(
         config=config,
         identity=encoder,
         fingerprint=lora_fingerprint(fingerprint(folder), loras),
-        motion_fingerprint=fingerprint(folder, FLOAT32_MODULES),
+        motion_fingerprint=sign_fingerprint({name: modules[name] for name in FLOAT32_MODULES}),
         **modules,
     )
 
 
-def fingerprint(folder: Path, names: tuple[str, ...] = MODULES) -> str:
-    """Twelve hex digits that tell one set of weights from another: names, sizes and 64 KiB from each end of the files ``names``."""
+def sign_fingerprint(networks: Mapping[str, nn.Module]) -> str:
+    """Twelve hex digits that tell networks from others by the signs of their weights: the same in every file format and dtype."""
     digest = hashlib.sha256()
-    for name in names:
+    for name, network in networks.items():
+        for key, tensor in sorted(network.state_dict().items()):
+            if tensor.is_floating_point():
+                digest.update(f"{name}.{key}:{tuple(tensor.shape)}:".encode())
+                digest.update(np.packbits(torch.signbit(tensor).cpu().numpy()).tobytes())
+    return digest.hexdigest()[:12]
+
+
+def fingerprint(folder: Path) -> str:
+    """Twelve hex digits that tell one set of weights from another: names, sizes and 64 KiB from each end of its files."""
+    digest = hashlib.sha256()
+    for name in MODULES:
         path = CATALOG[name].find(folder)
         if path is not None:
             _add_file(digest, name, path)
@@ -281,9 +294,9 @@ def fingerprint(folder: Path, names: tuple[str, ...] = MODULES) -> str:
 
 
 def file_fingerprint(path: Path) -> str:
-    """Twelve hex digits that tell one state of a weights file from another: its size and 64 KiB from each end."""
+    """Twelve hex digits that tell a file from others whatever it is called: its size and 64 KiB from each end."""
     digest = hashlib.sha256()
-    _add_file(digest, path.name, path)
+    _add_file(digest, "", path)
     return digest.hexdigest()[:12]
 
 

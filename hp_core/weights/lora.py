@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from hp_core.config import check_range
+from hp_core.checks import check_range
 from hp_core.errors import WeightsError
 
 MAX_STRENGTH = 10.0

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import torch
 
-from hp_core.config import PortraitConfig, check_choice
+from hp_core.checks import check_choice
+from hp_core.config import PortraitConfig
 from hp_core.config_files import config_files, read_config
 from hp_core.errors import PortraitError, WeightsError
 from hp_core.files import make_folder, staged_folder, written_beside

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from .networks import PortraitModel
 
-MAX_FACES = 32  # in one picture
-
 
 @dataclass(frozen=True)
 class Clip:
@@ -35,7 +33,7 @@ def open_clip(images: Any, video: Any, *, fps: Fraction = Fraction(25), start: i
     Raises:
         PortraitError: neither is connected, the video cannot be read, or nothing is left after ``start``.
     """
-    from hp_core.config import frames_from
+    from hp_core.checks import frames_from
     from hp_core.errors import OptionError
     from hp_core.image import each_from_float
     from hp_core.video import probe, read_frames, read_waveform
@@ -91,7 +89,7 @@ class Analyzer:
             for other in self._sessions.values():
                 other.close()
             self._sessions.clear()
-            self._sessions[threshold] = create_analyzer(self.name, model=self.model, threshold=threshold, max_faces=MAX_FACES)
+            self._sessions[threshold] = create_analyzer(self.name, model=self.model, threshold=threshold)
         return self._sessions[threshold]
 
 

@@ -27,8 +27,8 @@ def face(identity: int, size: int = SIZE) -> np.ndarray:
     return next(render(Identity.sample(identity), Performance.sample(identity, 1), size=size))
 
 
-def write_video(path: Path, frames: Iterable[np.ndarray], **options: Any) -> Path:
-    with VideoWriter(path, fps=NTSC, **options) as writer:
+def write_video(path: Path, frames: Iterable[np.ndarray], *, fps: Fraction = NTSC, **options: Any) -> Path:
+    with VideoWriter(path, fps=fps, **options) as writer:
         for frame in frames:
             writer.write(frame)
     return path

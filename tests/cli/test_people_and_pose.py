@@ -12,7 +12,9 @@ from PIL import Image
 from hp_core.demo.identity import Identity
 from hp_core.demo.performance import Performance
 from hp_core.demo.render import render
-from tests.cli.calls import SIZE, Run, failure, result
+from hp_core.errors import OptionError
+from hp_core.request import AnimateOptions, Driver
+from tests.cli.calls import NTSC, SIZE, Run, face, failure, result, write_video
 
 
 def test_two_people_each_with_their_own_driver(animate: Run, media: Path, tmp_path: Path) -> None:
@@ -20,12 +22,57 @@ def test_two_people_each_with_their_own_driver(animate: Run, media: Path, tmp_pa
     other = result(animate, tmp_path, "two.png", "gap.mp4", "--portrait-face", "rightmost", "--on-missing", "hold", "--crf", 1)[1]
     both = result(
         animate, tmp_path, "two.png", "driving.mp4", "--portrait-face", "leftmost", "--on-missing", "hold",
-        "--also", f"rightmost={media / 'gap.mp4'}", "--crf", 1,
+        "--also", f"rightmost={media / 'gap.mp4'}", "--paste", "crop", "--crf", 1,
     )[1]  # fmt: skip
     far_left, far_right = (slice(None), slice(0, 150)), (slice(60, 200), slice(420, None))
     for one, two, whole in zip(alone, other, both, strict=True):
         assert np.abs(whole[far_left].astype(int) - one[far_left]).mean() < 2  # H.264 is not exact
         assert np.abs(whole[far_right].astype(int) - two[far_right]).mean() < 2
+
+
+def test_a_square_is_not_pasted_over_a_neighbour(animate: Run, media: Path, tmp_path: Path) -> None:
+    """Faces side by side: the second one's square holds the first face, standing still."""
+    near = np.full((SIZE, 2 * SIZE, 3), 200, np.uint8)
+    near[:, 140:396], near[:, :190] = face(7), face(3)[:, :190]
+    Image.fromarray(near).save(media / "near.png")
+    both = ("--portrait-face", "leftmost", "--also", f"rightmost={media / 'driving.mp4'}", "--crf", 1)
+    facts, frames = result(animate, tmp_path, "near.png", "driving.mp4", *both)
+    alone = result(animate, tmp_path, "near.png", "driving.mp4", "--portrait-face", "leftmost", "--paste", "face", "--crf", 1)[1]
+    left = (slice(80, 200), slice(60, 150))
+    assert all(np.abs(one[left].astype(int) - whole[left]).mean() < 2 for one, whole in zip(alone, frames, strict=True))
+    assert not any("stands still" in notice for notice in facts["notices"])
+    facts, _ = result(animate, tmp_path, "near.png", "driving.mp4", *both, "--paste", "crop")
+    assert any("stands still" in notice for notice in facts["notices"])
+
+
+def test_two_people_of_one_video_drive_two_others(animate: Run, media: Path, tmp_path: Path) -> None:
+    from hp_core.commands.parse import person
+
+    write_video(media / "pair.mp4", [np.array(Image.open(media / "two.png"))] * 3)
+    also = f"rightmost={media / 'pair.mp4'}=rightmost"
+    assert (person(also).driving_face, person(also).driving) == ("rightmost", media / "pair.mp4")
+    strange = media / "a=b.mp4"
+    shutil.copy(media / "pair.mp4", strange)
+    assert person(f"rightmost={strange}").driving == strange
+    facts, _ = result(animate, tmp_path, "two.png", "pair.mp4", "--portrait-face", "leftmost", "--driving-face", "leftmost", "--also", also)
+    assert facts["frames"] == 3
+
+
+def test_the_part_of_another_driver_is_the_same_seconds() -> None:
+    part = AnimateOptions(start=2, frames=3)
+    assert Driver(Path("slow.mp4"), 12, NTSC).part(part, NTSC) == (2, 3)
+    assert Driver(Path("fast.mp4"), 12, 2 * NTSC).part(part, NTSC) == (4, 6)
+    assert Driver(Path("fast.mp4"), 7, 2 * NTSC).part(part, NTSC) == (4, 3), "as far as it goes"
+    with pytest.raises(OptionError, match="start is 4"):
+        Driver(Path("fast.mp4"), 3, 2 * NTSC).part(part, NTSC)
+
+
+def test_motion_is_edited_on_the_way(animate: Run, media: Path, tmp_path: Path) -> None:
+    facts, _ = result(animate, tmp_path, "portrait.png", "driving.mp4", "--stretch", 4, "--hold-after", 2, "--fps", 10)
+    assert (facts["frames"], facts["fps"]) == (6, "10")
+    changes: tuple[tuple[object, ...], ...] = ((), ("--expression", 0, "--rotation", 0), ("--yaw", 20), ("--head-from", media / "two.png"))
+    plain, *moved = [result(animate, tmp_path, "portrait.png", "driving.mp4", *more)[1][3].astype(int) for more in changes]
+    assert all(np.abs(plain - other).mean() > 0.5 for other in moved)
 
 
 def test_the_face_nearest_to_a_point_is_taken(animate: Run, tmp_path: Path) -> None:
@@ -63,6 +110,8 @@ def test_a_crop_that_follows_and_a_pasted_face(animate: Run, tmp_path: Path) -> 
         (("--also", "nose=gone.mp4"), "is 'nose'"),
         (("--also", "rightmost=gone.mp4"), "gone.mp4"),
         (("--also", "rightmost=driving.mp4", "--view", "crop"), "Choose the view portrait"),
+        (("--also", "largest=driving.mp4"), "drive the same face"),
+        (("--pose", "paper", "--pose-level"), "Leave level out"),
         (("--portrait-face", "1,x"), "a point as X,Y"),
         (("--portrait-face", "9000,5"), "9000"),
         (("--pose", "paper", "--pose-keypoints", "dwpose"), "hp-portrait download --for dwpose"),

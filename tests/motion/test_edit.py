@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hp_core.config import MOTION_FILTERS, MotionEdit
 from hp_core.errors import OptionError
 from hp_core.motion import edit
 from hp_core.values import MotionTokens
@@ -55,7 +56,8 @@ def test_what_means_no_change_changes_no_bit(frames: int, seed: int) -> None:
         edit.concatenated([clip]),
         edit.looped(clip, blend=0),
         edit.mixed(clip, motion(7, 1), head=0.0),
-        edit.edited(clip),
+        edit.edited(clip, MotionEdit()),
+        edit.fitting(clip, clip, "keep"),
     ):
         assert same(out, clip)
 
@@ -130,6 +132,9 @@ def test_savgol_follows_a_parabola_exactly() -> None:
 def test_short_clips_are_smoothed_over_what_there_is() -> None:
     assert len(edit.smoothed(motion(2), 9)) == 2
     assert len(edit.smoothed(motion(4), 9)) == 4
+    alone = motion(1)
+    for kind in MOTION_FILTERS:
+        assert same(edit.smoothed(alone, 9, kind=kind), alone)
 
 
 def test_head_of_another_expression_of_one() -> None:
@@ -141,6 +146,27 @@ def test_head_of_another_expression_of_one() -> None:
     relative = edit.with_head_rotation_of(clip, other, relative=True)
     turned = edit.stretched(other, 20).rotation - other.rotation[edit.neutral_frame(other)]
     assert torch.allclose(relative.rotation, clip.rotation[edit.neutral_frame(clip)] + turned, atol=1e-4)
+
+
+def test_the_head_of_another_keeps_its_own_speed() -> None:
+    clip, slow = motion(20, 0), replace(motion(6, 1), fps=Fraction(25, 2))
+    out = clip.with_head_rotation_of(slow, pace="keep")
+    twice = edit.at_rate(slow, 25).rotation
+    assert torch.allclose(out.rotation[:12], twice)
+    assert (out.rotation[12:] == twice[-1]).all(), "held once it is over"
+    assert torch.equal(clip.with_head_rotation_of(motion(31, 1), pace="keep").rotation, motion(31, 1).rotation[:20])
+
+
+def test_all_edits_at_once_are_those_edits_in_order() -> None:
+    clip = motion(20)
+    changes = MotionEdit(smooth=5, expression=0.5, turn=0.5, yaw=3.0, fps=50.0, frames=30, hold_before=2, hold_after=4, end="ping-pong")
+    by_hand = edit.with_head(edit.with_strength(edit.smoothed(clip, 5), expression=0.5), scale=0.5, offset=(3.0, 0.0, 0.0))
+    by_hand = edit.ping_pong(edit.held(edit.stretched(edit.at_rate(by_hand, 50), 30), before=2, after=4))
+    assert same(edit.edited(clip, changes), by_hand)
+    assert len(by_hand) == 70
+    assert not changes.keeps_seconds
+    assert MotionEdit(fps=50.0).keeps_seconds
+    assert not MotionEdit(fps=50.0).keeps_frames
 
 
 def test_a_clip_relative_to_itself_is_itself() -> None:
@@ -210,7 +236,10 @@ def test_hold_and_trim_undo_each_other() -> None:
         (lambda clip: edit.concatenated([]), "at least one"),
         (lambda clip: edit.concatenated([clip, replace(clip, fps=Fraction(30))]), "frames/s"),
         (lambda clip: edit.mixed(clip, replace(clip, tokens=clip.tokens[:, :2])), "different weights"),
-        (lambda clip: edit.edited(clip, end="round"), "end is 'round'"),
+        (lambda clip: MotionEdit(end="round"), "end is 'round'"),
+        (lambda clip: MotionEdit(smooth=4), "smoothing window is 4"),
+        (lambda clip: MotionEdit(turn=9), "turn is 9"),
+        (lambda clip: edit.mixed(clip, clip, pace="run"), "pace is 'run'"),
     ],
 )
 def test_mistakes_are_named(call, words: str) -> None:  # type: ignore[no-untyped-def]

@@ -108,6 +108,26 @@ def test_without_a_box_the_whole_picture_is_one_person(tmp_path):
     assert not empty.found.any()
 
 
+def test_a_provider_that_rtmlib_does_not_know_is_passed_over(tmp_path, monkeypatch):
+    """The GPU build of onnxruntime names TensorRT first."""
+    import onnxruntime
+    import rtmlib
+
+    asked: list[str] = []
+
+    class Spy:
+        def __init__(self, *_: object, device: str, **__: object) -> None:
+            asked.append(device)
+
+    monkeypatch.setattr(rtmlib, "YOLOX", Spy)
+    monkeypatch.setattr(rtmlib, "RTMPose", Spy)
+    monkeypatch.setattr(
+        onnxruntime, "get_available_providers", lambda: ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+    )
+    DwposeEstimator(detector(tmp_path / "d.onnx", []), estimator(tmp_path / "e.onnx"))
+    assert asked == ["cuda", "cuda"]
+
+
 def test_absent_and_wrong_models_are_refused(tmp_path):
     good = detector(tmp_path / "d.onnx", [])
     with pytest.raises(WeightsError, match=r"not there.*hp-portrait download --for dwpose"):

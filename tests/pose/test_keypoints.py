@@ -13,7 +13,7 @@ from hp_core.face.analyzer import create_analyzer
 from hp_core.face.track import track_faces
 from hp_core.image import load_image
 from hp_core.pose.draw import LIMBS, draw_skeleton
-from hp_core.pose.keypoints import FACE, LEFT_EYE, NECK, NOSE, RIGHT_EYE, from_openpose, from_track, nose_and_neck, to_openpose
+from hp_core.pose.keypoints import FACE, LEFT_EYE, NECK, NOSE, RIGHT_EYE, filled, from_openpose, from_track, nose_and_neck, to_openpose
 from hp_core.progress import result
 from hp_core.values import PoseKeypoints
 
@@ -78,6 +78,14 @@ def test_the_person_meant_is_followed_through_a_crossing():
     assert from_openpose(clip[:1]).points[0, NOSE, 0] == 260, "the largest, where nobody is named"
 
 
+def test_whoever_is_far_from_the_person_meant_is_somebody_else():
+    """A bystander whom the detector sees where it misses the person: that frame has nobody, and is filled by the rule for it."""
+    clip = [frame(person(100, 100), person(300, 100)), frame(person(300, 100)), frame(person(108, 100), person(300, 100))]
+    followed = from_openpose(clip, np.array([[100, 100], [104, 100], [108, 100]], np.float32))
+    assert followed.found.tolist() == [True, False, True]
+    assert filled(followed, "interpolate").points[1, NOSE, 0] == pytest.approx(104)
+
+
 def test_what_is_not_openpose_json_is_refused():
     with pytest.raises(OptionError, match="hold no frames"):
         from_openpose([])
@@ -112,6 +120,15 @@ def test_eyes_and_ears_are_left_out_unless_asked_for():
     at = points[RIGHT_EYE, :2].round().astype(int)
     assert with_eyes[at[1], at[0]].any()
     assert (with_eyes.any(-1)).sum() > (without.any(-1)).sum()
+
+
+def test_the_face_s_eyes_go_with_the_body_s():
+    points = np.zeros((128, 3), np.float32)
+    points[FACE, :2], points[FACE, 2] = np.linspace((40, 40), (470, 470), 68), 1
+    eyes = points[FACE][36:48, :2].round().astype(int)
+    shown = {eyes_too: draw_skeleton(points, 512, PoseStyle(body=False, face=True, eyes=eyes_too)) for eyes_too in (True, False)}
+    assert shown[True][eyes[:, 1], eyes[:, 0]].all()
+    assert not shown[False][eyes[:, 1], eyes[:, 0]].any()
 
 
 def test_controlnets_limbs_are_dim_and_its_joints_are_not():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hp_core.config import check_choice, check_range
+from hp_core.checks import check_choice, check_range
 from hp_core.evaluation.metrics.base import Better, Gathering, Outcome, Setting
 from hp_core.evaluation.metrics.frechet import distance_of
 from hp_core.evaluation.metrics.networks import load_script, named
