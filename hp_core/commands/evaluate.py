@@ -21,7 +21,10 @@ _FILES = "Results in files"
 
 def evaluate(
     preset: Annotated[Literal["demo"], typer.Option(help="demo: held-out pairs of the procedural world, with the exact truth.")] = "demo",
-    weights: Annotated[Path | None, typer.Option(help="Folder that holds hyportrait/. Default: only the baselines are judged.")] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Folder that holds hyportrait/. Default: the preset's own; with --manifest none. none: baselines alone."),
+    ] = None,
     pairs: Annotated[int, typer.Option(help="Pairs of a portrait and somebody else's clip, 1 or more.")] = 64,
     frames: Annotated[int, typer.Option(help="Frames of each clip at 12.5 frames/s, 3 or more.")] = 24,
     steps: Annotated[int | None, typer.Option(help="Denoising steps, 1..1000. Default: the weights' own.")] = None,
@@ -88,8 +91,8 @@ def evaluate(
     """
     from hp_core.weights.catalog import weights_folder
 
-    del preset  # the only one there is
-    folder = weights_folder(weights) if weights else None
+    named = weights or (None if manifest is not None else Path(preset))
+    folder = None if named is None or str(named) == "none" else weights_folder(named)
     if translation != "as it is" and (swap or manifest is not None):
         raise OptionError(f"--translation {translation} is of the held-out pairs alone; leave it, or --swap and --manifest, out.")
     if pose != "released" and swap:
@@ -167,6 +170,10 @@ def _on_drawn_people(run: Stage[Evaluation], title: str, as_json: bool) -> None:
 
     with Bars(quiet=as_json) as bars:
         evaluation = bars.run(run)
-    follows = [[f"{cells[0]}: correlation, pooled / per pair", *cells[1:]] for cells in correlation_table(evaluation.systems, "truth")]
+    follows = [
+        [f"{cells[0]}: correlation with the {of}, pooled / per pair", *cells[1:]]
+        for of in ("truth", "driving")
+        for cells in correlation_table(evaluation.systems, of)
+    ]
     rows = score_table(evaluation.systems) + follows
     figures(title, ["", *evaluation.systems], rows, evaluation.facts(), as_json)

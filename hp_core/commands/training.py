@@ -56,6 +56,10 @@ def prepare(
     keypoints: Annotated[
         Path | None, typer.Option(help="Folder of STEM.dwpose.npz, body points of the videos. Default: beside each video, if at all.")
     ] = None,
+    dwpose: Annotated[
+        Path | None,
+        typer.Option(help="Folder of `hp-portrait download DIR --for dwpose`, which finds them where no file has them. Default: none are."),
+    ] = None,
     analyzer: Annotated[Analyzer, typer.Option(help="Face analyzer; only mediapipe tells how the head is turned.")] = "mediapipe",
     analyzer_model: Annotated[Path | None, typer.Option(help="Its model file (insightface: folder). Default: the usual places.")] = None,
     detection_threshold: Annotated[float, typer.Option(help="Lowest confidence that counts as a face, between 0 and 1.")] = 0.5,
@@ -80,9 +84,15 @@ def prepare(
         clips_per_shard=clips_per_shard,
         keypoints=keypoints,
     )
+    estimator = None
+    if dwpose is not None:
+        from hp_core.pose.dwpose import DETECTOR_FILE, ESTIMATOR_FILE, DwposeEstimator
+
+        estimator = DwposeEstimator(dwpose / DETECTOR_FILE, dwpose / ESTIMATOR_FILE)
     detector = create_analyzer(analyzer, model=analyzer_model, threshold=detection_threshold)
+    face = PortraitConfig.preset(preset).face
     with Bars(quiet=as_json) as bars:
-        report = bars.run(stage(videos, out, analyzer=detector, config=PortraitConfig.preset(preset).face, options=options))
+        report = bars.run(stage(videos, out, analyzer=detector, config=face, options=options, estimator=estimator))
     detector.close()
     figures(str(out), ["what", "clips", "example"], report.rows(), asdict(report) | {"notices": bars.notices}, as_json)
 

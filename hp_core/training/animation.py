@@ -21,6 +21,7 @@ from hp_core.pose.keypoints import nose_and_neck
 from hp_core.sampling.denoise import denoise, noises
 from hp_core.sampling.schedule import clean_prediction, make_schedule
 from hp_core.training.augment import to_batch
+from hp_core.training.curves import COUNT
 from hp_core.training.patch_encoder import PatchDecoder
 from hp_core.training.perceptual import PerceptualLoss
 from hp_core.training.regions import region_weight
@@ -105,7 +106,8 @@ class AnimationLoss(nn.Module):
             metrics["loss"] = metrics["loss"] + self.config.perceptual * metrics["perceptual"]
         for name, (low, high) in _BANDS.items():
             inside = ((sigma >= low) & (sigma < high)).float()
-            metrics[f"loss_{name}"] = (error.mean(dim=(1, 2, 3, 4)) * inside).sum() / inside.sum().clamp(min=1)
+            metrics[f"loss_{name}"] = (error.mean(dim=(1, 2, 3, 4)) * inside).sum()
+            metrics[f"loss_{name}{COUNT}"] = inside.sum()
         return metrics
 
     def appearance_tokens(self, vit: Tensor, id_embedding: Tensor) -> Tensor:
@@ -230,6 +232,7 @@ class AnimationTask:
         from hp_core.video import VideoWriter
 
         device = next(self.loss.parameters()).device
+        self.vae.to(device)
         errors, shown = [], []
         for index in range(len(self.held_out)):
             latents = self.held_out.read(index, ("latents",), slice(None))["latents"].float()

@@ -15,10 +15,12 @@ from hp_core.errors import FaceError, PortraitError
 from hp_core.face.analyzer import Face, FaceAnalyzer
 from hp_core.face.crop import crop_square, map_points, square_box
 from hp_core.face.track import FaceTracker
+from hp_core.pose.keypoints import BODY, followed
 from hp_core.training.clips import Clip
 from hp_core.values import FaceTrack
 
 if TYPE_CHECKING:
+    from hp_core.pose.dwpose import DwposeEstimator
     from hp_core.training.prepare import PrepareOptions
 
 COMPARABLE_AREA = 0.5  # of the followed face: a second face this large makes a clip one of two people
@@ -37,10 +39,16 @@ class ClipMaker:
 
     The square is that of the first frame with a face and kept, as in released preprocessing; the motion crops and points are
     `FaceTracker`'s, interpolated where a frame lacks the face.
+
+    Args:
+        estimator: of body points, for videos that bring none.
     """
 
-    def __init__(self, analyzer: FaceAnalyzer, config: FaceConfig, options: PrepareOptions, length: int):
+    def __init__(
+        self, analyzer: FaceAnalyzer, config: FaceConfig, options: PrepareOptions, length: int, estimator: DwposeEstimator | None = None
+    ):
         self.config, self.options, self.length = config, options, length
+        self._estimator, self._people = estimator, list[list[np.ndarray]]()
         self.square: tuple[int, int, int, int] | None = None
         self._analyzer, self._seen = analyzer, _Seen(analyzer)
         self._tracker = FaceTracker(self._seen, config, which="largest", on_missing="interpolate")
@@ -58,12 +66,15 @@ class ClipMaker:
             self._faces.append(face)
             self._last = face or self._last
             self._crop(image)
+            if self._estimator is not None:
+                self._people.append(self._estimator.people(image))
+                self._size = (image.shape[1], image.shape[0])
         except FaceError as error:  # too small to crop, or gone for too long
             return Dropped("face lost", str(error))
         return self._several(faces, face) or self._too_few()
 
     def finish(self, key: str, person: str, fps: Fraction, keypoints: np.ndarray | None) -> Clip | Dropped:
-        """The clip of all frames added; ``keypoints`` (length, 18, 3), x and y in source pixels."""
+        """The clip of all frames added; ``keypoints`` (length, 18, 3), x and y in source pixels, in the place of the estimator's."""
         self._seen.faces = []  # nobody needs the portrait's own points
         try:
             track = self._tracker.finish(fps)
@@ -72,6 +83,8 @@ class ClipMaker:
         assert self.square is not None
         rotation = self._rotation()
         crop_points = np.stack([self._mapped(points) for points in track.five_points])
+        if self._estimator is not None and keypoints is None:
+            keypoints = followed(self._people, self._size, "DWPose", track.five_points[:, 2]).points[:, BODY]
         problem = self._small() or self._turned(rotation) or self._outside(crop_points)
         if problem:
             return problem

@@ -26,6 +26,8 @@ from hp_core.video import read_frames
 if TYPE_CHECKING:
     import numpy as np
 
+    from hp_core.pose.dwpose import DwposeEstimator
+
 REPORT = "report.json"
 EXAMPLES = 5  # of each reason, in the report
 
@@ -96,23 +98,32 @@ class PrepareReport:
 
 
 def prepare(
-    videos: Path, out: Path, *, analyzer: FaceAnalyzer, config: FaceConfig, options: PrepareOptions = PrepareOptions()
+    videos: Path,
+    out: Path,
+    *,
+    analyzer: FaceAnalyzer,
+    config: FaceConfig,
+    options: PrepareOptions = PrepareOptions(),
+    estimator: DwposeEstimator | None = None,
 ) -> Stage[PrepareReport]:
     """Make shards (`hp_core.training.shards`) in ``out`` of the videos in a folder and the folders below it, or of one file.
 
     May be stopped and run again with the same options: it goes on, and the shards are those of a run without a stop. New videos
     in the folder join in a later run.
 
+    Args:
+        estimator: of the body points that the pose guider is trained on, for videos that bring none; without either a clip has none.
+
     Raises:
         OptionError: no video in ``videos``, or ``out`` was begun with other options.
         PortraitError: no clip was accepted, or ``out`` cannot be written; what is whole in it stays valid.
     """
     paths = find_videos(videos)
-    journal = Journal(out, _settings(analyzer, config, options))
+    journal = Journal(out, _settings(analyzer, config, options) | {"dwpose": estimator is not None})
     footage = yield from scan(paths, journal)
     total, done = sum(video.frames for video in footage), 0
     with ShardWriter(out, clips_per_shard=options.clips_per_shard, crf=options.crf, first=journal.shards) as writer:
-        cutter = _Cutter(writer, journal, analyzer, config, options)
+        cutter = _Cutter(writer, journal, analyzer, config, options, estimator)
         for video in footage:
             for position in cutter.cut(video):
                 yield Progress("prepare", done + position, total)
@@ -140,7 +151,16 @@ def _settings(analyzer: FaceAnalyzer, config: FaceConfig, options: PrepareOption
 class _Cutter:
     """Cuts videos into clips, puts them into shards, and both fates of a clip into the journal."""
 
-    def __init__(self, writer: ShardWriter, journal: Journal, analyzer: FaceAnalyzer, config: FaceConfig, options: PrepareOptions):
+    def __init__(
+        self,
+        writer: ShardWriter,
+        journal: Journal,
+        analyzer: FaceAnalyzer,
+        config: FaceConfig,
+        options: PrepareOptions,
+        estimator: DwposeEstimator | None,
+    ):
+        self.estimator = estimator
         self.writer, self.journal, self.analyzer, self.config, self.options = writer, journal, analyzer, config, options
         self.without_rotation = 0
         self._pending: list[tuple[str, int, int]] = []  # clips of the shard under way
@@ -174,7 +194,8 @@ class _Cutter:
 
     def _make(self, video: Footage, span: range, frames: Iterator[tuple[int, np.ndarray]], keypoints: np.ndarray | None) -> Iterator[int]:
         """Read one clip; once it is known to be lost, its frames are only passed over."""
-        maker, drop = ClipMaker(self.analyzer, self.config, self.options, len(span)), None
+        estimator = self.estimator if keypoints is None else None
+        maker, drop = ClipMaker(self.analyzer, self.config, self.options, len(span), estimator), None
         for index, image in frames:
             if index in span:
                 drop = drop or maker.add(image)

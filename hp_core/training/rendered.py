@@ -50,7 +50,7 @@ class RenderedSource:
 
     def __init__(self, config: DataConfig, face: FaceConfig, *, first: int = 0, clips: int | None = None) -> None:
         self.config, self.face = config, face
-        self.seeds = range(first + config.seed, first + config.seed + (clips or config.clips))
+        self.seeds = range(first + config.seed, first + config.seed + (config.clips if clips is None else clips))
 
     def __len__(self) -> int:
         return len(self.seeds)

@@ -53,8 +53,10 @@ def run_stage(stage: str, config: TrainConfig, folder: Path, *, minutes: float |
         task = yield from _TASKS[stage](config, folder, clips or folder)
     part = getattr(config, stage)
     facts = {"preset": config.preset, "stage": stage, **({"without": config.without} if config.without else {}), **asdict(part)}
-    del facts["log"], facts["optim"]["steps"]  # a run may be made longer
-    return (yield from train(task, part.optim, part.log, folder / stage, facts=facts, minutes=minutes))
+    # A run may be made longer, and helped on where it is unstable or short of memory.
+    free = {"log": facts.pop("log")} | {name: facts["optim"].pop(name) for name in ("steps", "lr", "precision", "accumulate")}
+    free |= {"gradient_checkpointing": facts["optim"].pop("gradient_checkpointing")}
+    return (yield from train(task, part.optim, part.log, folder / stage, facts=facts, free=free, minutes=minutes))
 
 
 def _vae(config: TrainConfig, folder: Path, clips: Path) -> Stage[Task]:
@@ -90,6 +92,9 @@ def _animation(config: TrainConfig, folder: Path, clips: Path) -> Stage[Task]:
     model, part = read_config(weights), config.animation
     store = yield from feature_store(config, weights, clips, held_out=False)
     held_out = yield from feature_store(config, weights, clips, held_out=True)
+    if part.pose and "keypoints" not in store.read(0, ("keypoints",), slice(0, 1)):
+        seen = "black but for head_only" if part.head_only else "black alone"
+        yield Notice(f"pose is {part.pose:g}, and the clips have no body points: the guider sees {seen}. See `prepare --dwpose`.")
     names = (*TRAINED, "vae", *(["expression"] if part.perceptual else []))
     modules: dict[str, nn.Module] = {name: load_module(name, weights, model).float() for name in names}
     if part.optim.gradient_checkpointing:
@@ -182,7 +187,7 @@ def _left_out(source: ClipSource) -> Stage[None]:
 
 def clip_source(data: DataConfig, model: PortraitConfig, *, held_out: bool) -> tuple[ClipSource, dict[str, Any]]:
     """Where the clips of ``data`` come from, and what they depend on."""
-    kept = asdict(replace(data, clips=1, held_out=0, motion_variants=1))  # which clips: told beside it
+    kept = asdict(data) | {"clips": 1, "held_out": 0, "motion_variants": 1}  # which clips: told beside it
     if data.shards:
         from hp_core.training.shards import ShardSource
 
@@ -218,7 +223,11 @@ class Part:
         return len(self.clips)
 
     def __iter__(self) -> Generator[Clip, None, None]:
-        yield from (clip for number, clip in enumerate(self.source) if number in self.clips)
+        for number, clip in enumerate(self.source):
+            if number >= self.clips.stop:
+                return  # a source is read through from its start, which can take hours
+            if number in self.clips:
+                yield clip
 
 
 def _digest(weights: Path, name: str) -> str:

@@ -36,10 +36,16 @@ class DataConfig:
         check_range("data.clips", self.clips, 1)
         check_range("data.frames", self.frames, 1)
         check_range("data.fps", self.fps, 0.1)
-        check_range("data.held_out", self.held_out, 0)
+        check_range("data.held_out", self.held_out, 1)
         check_range("data.motion_variants", self.motion_variants, 1)
         check_range("data.cross_share", self.cross_share, 0, 1)
         check_range("data.style_share", self.style_share, 0, 1)
+        check_range("data.seed", self.seed, 0)
+        if bool(self.style_share) != bool(self.stylizer) and (self.stylizer or self.shards):
+            raise OptionError(
+                f"data.style_share is {self.style_share} and data.stylizer '{self.stylizer}'. A stylizer restyles a share above 0 of the "
+                "clips, and real clips are restyled by a stylizer alone: the path of an AnimeGANv3 .onnx file. Set both, or neither."
+            )
 
 
 @dataclass(frozen=True)
@@ -72,11 +78,14 @@ class OptimConfig:
         check_range("optim.warmup", self.warmup, 0)
         check_choice("optim.decay", self.decay, ("constant", "cosine"))
         check_range("optim.final_lr", self.final_lr, 0, 1)
-        check_range("optim.grad_norm", self.grad_norm, 0)
+        check_range("optim.grad_norm", self.grad_norm, 1e-6)
         check_range("optim.ema", self.ema, 0, 1)
         check_choice("optim.precision", self.precision, ("fp32", "bf16", "fp16"))
         if len(self.betas) != 2:
             raise OptionError(f"optim.betas is {list(self.betas)}; AdamW needs two.")
+        for beta in self.betas:
+            check_range("optim.betas", beta, 0, 0.999999)
+        check_range("optim.seed", self.seed, 0)
 
 
 @dataclass(frozen=True)
@@ -112,6 +121,8 @@ class SigmaConfig:
         check_range("sigma.std", self.std, 0)
         check_range("sigma.low", self.low, 1e-6)
         check_range("sigma.high", self.high, self.low)
+        for name in ("noise_low", "noise_high"):
+            check_range(f"sigma.{name}", getattr(self, name), 1)
         check_range("sigma.uniform_share", self.uniform_share, 0, 1)
 
 
@@ -132,6 +143,8 @@ class VaeTraining:
     def __post_init__(self) -> None:
         check_choice("vae.encoder", self.encoder, ("learned", "patches"))
         check_range("vae.crop", self.crop, 0)
+        for name in ("kl", "gradient", "face"):
+            check_range(f"vae.{name}", getattr(self, name), 0)
 
 
 @dataclass(frozen=True)
@@ -145,6 +158,11 @@ class IdentityTraining:
     margin: float = 0.3  # radians
     scale: float = 24.0
     jitter: float = 0.03  # of the alignment, in image sides
+
+    def __post_init__(self) -> None:
+        check_range("identity.width", self.width, 4)
+        for name in ("margin", "scale", "jitter"):
+            check_range(f"identity.{name}", getattr(self, name), 0)
 
 
 @dataclass(frozen=True)
@@ -162,7 +180,10 @@ class MotionTraining:
     shift: float = 0.06  # of the crops, in crop sides
 
     def __post_init__(self) -> None:
+        check_range("motion.width", self.width, 8)
         check_range("motion.drawn_stride", self.drawn_stride, 1)
+        for name in ("reconstruction", "labels"):
+            check_range(f"motion.{name}", getattr(self, name), 0)
         for name in ("jitter", "shift"):
             check_range(f"motion.{name}", getattr(self, name), 0, 1)
 
@@ -200,7 +221,9 @@ class AnimationTraining:
     def __post_init__(self) -> None:
         check_range("frames", self.frames, 1)
         check_range("stride", self.stride, 1)
-        check_range("perceptual", self.perceptual, 0)
+        check_range("validation_steps", self.validation_steps, 1)
+        for name in ("face", "features", "perceptual"):
+            check_range(name, getattr(self, name), 0)
         for name in ("drop_motion", "drop_all", "pose", "drop_edges", "head_only", "variance_power"):
             check_range(name, getattr(self, name), 0, 1)
         if len(self.neck_length) != 2 or not 0 < self.neck_length[0] <= self.neck_length[1]:
@@ -286,7 +309,10 @@ def read_settings(name: str, changes: dict[str, str] | None = None) -> TrainConf
             place = place.setdefault(parent, {}) if isinstance(place, dict) else place
         if not isinstance(place, dict):
             raise OptionError(f"{key} cannot be set: {'.'.join(parents)} is a value, not a section.")
-        place[last] = yaml.safe_load(text)
+        try:
+            place[last] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise OptionError(f"{key} is '{text}', which is not YAML ({str(error).splitlines()[0]}).") from error
     return build_settings(TrainConfig, content, path)
 
 

@@ -11,8 +11,6 @@ import json
 import os
 import pickle
 import shutil
-import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -31,13 +29,14 @@ from hp_core.errors import OptionError, PortraitError
 from hp_core.files import make_folder
 from hp_core.progress import Notice, Stage, TrainingStep
 from hp_core.training.cpu_attention import WrittenOutAttention
+from hp_core.training.curves import curves, means_of
 from hp_core.training.ema import Ema
+from hp_core.training.interrupts import interrupts
 from hp_core.training.muon import Muon, matrices
 from hp_core.training.settings import LogConfig, OptimConfig
 
 STATE = "state.json"
 _SHARING = ("FSDP", "DEEPSPEED")  # where no process holds all that training needs
-_ONE_SIGNAL = 3.0  # seconds within which several interrupts count as one
 
 
 class Task(Protocol):
@@ -111,7 +110,14 @@ def is_first_process() -> bool:
 
 
 def train(
-    task: Task, optim: OptimConfig, log: LogConfig, folder: Path, *, facts: dict[str, Any], minutes: float | None = None
+    task: Task,
+    optim: OptimConfig,
+    log: LogConfig,
+    folder: Path,
+    *,
+    facts: dict[str, Any],
+    free: dict[str, Any] | None = None,
+    minutes: float | None = None,
 ) -> Stage[Outcome]:
     """Train ``task`` in ``folder`` from its newest checkpoint, or from the start.
 
@@ -119,15 +125,16 @@ def train(
 
     Args:
         facts: what the weights depend on (configuration), as JSON takes it; a checkpoint of other facts is refused.
+        free: settings that may change on the way, as JSON takes them; that they have is said.
 
     Raises:
         OptionError: a batch that the processes cannot share, or a checkpoint of other facts.
-        PortraitError: the loss is not finite, or nothing can be written.
+        PortraitError: the loss or a gradient is not finite, or nothing can be written.
     """
-    run = _Run(task, optim, log, folder, facts)
+    run = _Run(task, optim, log, folder, facts, free or {})
     yield from run.notices
     ends = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
-    with _interrupts() as interrupted, run.writer() as board:
+    with interrupts() as interrupted, curves(folder, run.step, silent=not run.accelerator.is_main_process) as board:
         began, first, sums, counted = time.monotonic(), run.step, dict[str, float](), 0
         while run.step < optim.steps:
             for name, value in run.advance().items():
@@ -136,7 +143,7 @@ def train(
             # Every process must decide alike, or one waits for the others for ever.
             stop = run.any_process(interrupted.is_set() or time.monotonic() > ends)
             if run.step % log.metrics_every == 0:
-                means = {name: value / counted for name, value in sums.items()} | {"lr": learning_rate(optim, run.step - 1)}
+                means = means_of(sums, counted) | {"lr": learning_rate(optim, run.step - 1)}
                 sums, counted = {}, 0
                 board(run.step, means, "train")
                 left = (optim.steps - run.step) * (time.monotonic() - began) / (run.step - first)
@@ -159,7 +166,7 @@ class _Run:
     model: nn.Module
     optimizer: torch.optim.Optimizer
 
-    def __init__(self, task: Task, optim: OptimConfig, log: LogConfig, folder: Path, facts: dict[str, Any]) -> None:
+    def __init__(self, task: Task, optim: OptimConfig, log: LogConfig, folder: Path, facts: dict[str, Any], free: dict[str, Any]) -> None:
         try:
             from accelerate import Accelerator
             from accelerate.state import AcceleratorState
@@ -167,7 +174,7 @@ class _Run:
             raise OptionError("Training needs accelerate: pip install 'hunyuanportrait[train]'.") from error
         AcceleratorState._reset_state()  # else the precision of the process's first run would be that of all
         self.task, self.optim, self.log, self.folder = task, optim, log, folder
-        self.facts = json.loads(json.dumps(facts))
+        self.facts, self.free = json.loads(json.dumps([facts, free]))
         threads = torch.get_num_threads()
         self.accelerator: Any = Accelerator(mixed_precision=optim.precision.replace("fp32", "no"))
         if self.accelerator.num_processes == 1:
@@ -190,6 +197,8 @@ class _Run:
         self.notices: list[Notice] = []
         if find_spec("tensorboard") is None:
             self.notices.append(Notice("tensorboard is not installed; figures go to metrics.jsonl alone."))
+        if self.shares_weights:
+            self.notices.append(Notice("No process holds the whole weights, so there is no validation; judge the exported ones."))
         self._resume()
 
     def _tell_deepspeed(self) -> None:
@@ -217,6 +226,12 @@ class _Run:
         work = torch.bfloat16 if optim.precision == "bf16" else torch.float32
         return Muon(hidden, rest, lr=optim.lr, betas=betas, weight_decay=optim.weight_decay, work=work)
 
+    @property
+    def shares_weights(self) -> bool:
+        """Whether a forward needs all processes, each of which holds a part of the weights."""
+        kind = self.accelerator.distributed_type
+        return bool(kind == "FSDP" or (kind == "DEEPSPEED" and self.accelerator.deepspeed_plugin.zero_stage == 3))
+
     def advance(self) -> dict[str, float]:
         """One optimiser step; its metrics, averaged over all processes."""
         share = self.optim.batch // self.parts
@@ -236,16 +251,22 @@ class _Run:
         norm = self.accelerator.clip_grad_norm_(self.parameters, self.optim.grad_norm)
         means = {name: float(self.accelerator.reduce(value, "mean")) for name, value in sums.items()}
         if not np.isfinite(means["loss"]):
-            raise PortraitError(
-                f"The loss is {means['loss']} at step {self.step + 1}. Lower optim.lr (now {self.optim.lr:g}) or use precision: fp32; "
-                f"the checkpoints in {self.folder} are from before."
-            )
+            raise PortraitError(f"The loss is {means['loss']} at step {self.step + 1}. {self._remedy()}")
+        # In fp16 a step whose gradient overflows is left out, and the next ones are scaled down.
+        if norm is not None and not np.isfinite(float(norm)) and self.optim.precision != "fp16":
+            raise PortraitError(f"The gradient is {float(norm)} at step {self.step + 1}. {self._remedy()}")
         self.optimizer.step()
         self.optimizer.zero_grad()
         if self.ema is not None:
             self.ema.update(self.model.parameters(), self.step)
         self.step += 1
         return means | {"grad_norm": float(norm) if norm is not None else float("nan")}
+
+    def _remedy(self) -> str:
+        return (
+            f"Run it again with a lower optim.lr (now {self.optim.lr:g}) or precision: fp32; it goes on from the newest checkpoint in "
+            f"{self.folder}, which is from before."
+        )
 
     def _attention(self) -> AbstractContextManager[Any]:
         on_cpu = self.accelerator.device.type == "cpu" and self.optim.precision == "bf16"
@@ -258,7 +279,9 @@ class _Run:
         return bool(self.accelerator.reduce(torch.tensor(float(flag), device=self.accelerator.device), "sum") > 0)
 
     def validate(self) -> dict[str, float]:
-        """The task's figures with the averaged weights; one process draws, the others wait."""
+        """The task's figures with the averaged weights; one process draws, the others wait. None where that needs all of them."""
+        if self.shares_weights:
+            return {}
         with self.averaged():
             figures = self.task.validate(self.step, self.folder) if self.accelerator.is_main_process else {}
         _barrier()
@@ -284,12 +307,18 @@ class _Run:
             self.accelerator.save_state(str(partial))
             if self.ema is not None:
                 torch.save(self.ema.state(), partial / f"ema-{self.accelerator.process_index}.pt")
-        except OSError as error:
-            raise PortraitError(f"The checkpoint {place} cannot be written ({error}). Free some space; earlier ones are whole.") from error
+            if self.accelerator.is_main_process:
+                state = {"step": self.step, "facts": self.facts, "free": self.free, "processes": self.accelerator.num_processes}
+                (partial / STATE).write_text(json.dumps(state), encoding="utf-8")
+        except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors have errors of their own for a full disk
+            shutil.rmtree(partial, ignore_errors=True)
+            reason = str(error).strip().split("\n", 1)[0]
+            raise PortraitError(f"The checkpoint {place} cannot be written ({reason}). Free some space; earlier ones are whole.") from error
         _barrier()
         if self.accelerator.is_main_process:
-            state = {"step": self.step, "facts": self.facts, "processes": self.accelerator.num_processes}
-            (partial / STATE).write_text(json.dumps(state), encoding="utf-8")
+            for path in filter(Path.is_file, partial.rglob("*")):
+                with path.open("rb+") as file:
+                    os.fsync(file.fileno())  # before the old ones go
             shutil.rmtree(place, ignore_errors=True)
             os.replace(partial, place)
             for old in checkpoints(self.folder)[: -self.log.keep]:
@@ -302,7 +331,10 @@ class _Run:
 
     def _resume(self) -> None:
         for place in reversed(checkpoints(self.folder)):
-            state = json.loads((place / STATE).read_text(encoding="utf-8"))
+            try:
+                state = json.loads((place / STATE).read_text(encoding="utf-8"))
+            except (OSError, ValueError) as error:
+                raise _damaged(place, error) from error
             changed = _differences(state["facts"], self.facts)
             if changed:
                 raise OptionError(
@@ -316,41 +348,19 @@ class _Run:
                     average = place / f"ema-{self.accelerator.process_index}.pt"
                     average = average if average.is_file() else place / "ema-0.pt"  # whole weights are saved by the first process
                     self.ema.load(torch.load(average, map_location="cpu", weights_only=True))
-            except (OSError, RuntimeError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
-                reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-                raise PortraitError(
-                    f"{place} does not fit or is damaged ({reason}). Delete it to go on from an earlier one, or train in another folder."
-                ) from error
+            except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
+                raise _damaged(place, error) from error
             self.step = state["step"]
-            self.notices.append(Notice(f"Going on from {place}."))
+            others = _differences(state["free"], self.free)
+            self.notices.append(Notice(f"Going on from {place}{', with other settings: ' + '; '.join(others) if others else ''}."))
             return
 
-    @contextmanager
-    def writer(self) -> Iterator[Any]:
-        """A function that writes scalars to TensorBoard and to ``metrics.jsonl``; silent in all processes but the first."""
-        if not self.accelerator.is_main_process:
-            yield lambda *_: None
-            return
-        board: Any = None
-        if find_spec("tensorboard") is not None:
-            from torch.utils.tensorboard import SummaryWriter
 
-            board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.step + 1)
-        lines = (self.folder / "metrics.jsonl").open("a", encoding="utf-8")
-
-        def write(step: int, values: dict[str, float], kind: str) -> None:
-            for name, value in values.items() if board is not None else ():
-                board.add_scalar(f"{kind}/{name}", value, step)
-            if values:
-                lines.write(json.dumps({"step": step, "kind": kind, "time": round(time.time(), 1), **values}) + "\n")
-                lines.flush()
-
-        try:
-            yield write
-        finally:
-            lines.close()
-            if board is not None:
-                board.close()
+def _damaged(place: Path, error: Exception) -> PortraitError:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return PortraitError(
+        f"{place} does not fit or is damaged ({reason}). Delete it to go on from an earlier one, or train in another folder."
+    )
 
 
 def _barrier() -> None:
@@ -369,30 +379,3 @@ def _differences(old: Any, new: Any, name: str = "") -> list[str]:
         keys = sorted(set(old) | set(new))
         return [text for key in keys for text in _differences(old.get(key), new.get(key), f"{name}.{key}".lstrip("."))]
     return [] if old == new else [f"{name} was {old!r}, is {new!r}"]
-
-
-@contextmanager
-def _interrupts() -> Iterator[threading.Event]:
-    """An event that SIGINT or SIGTERM sets; another one interrupts at once, unless it comes with the first: a launcher of several
-    processes passes on what the terminal has told them already."""
-    event, first = threading.Event(), 0.0
-    if threading.current_thread() is not threading.main_thread():
-        yield event  # signals reach the main thread alone
-        return
-    old = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def handle(number: int, frame: Any) -> None:
-        nonlocal first
-        if not event.is_set():
-            first = time.monotonic()
-        elif time.monotonic() - first > _ONE_SIGNAL:
-            raise KeyboardInterrupt
-        event.set()
-
-    for number in old:
-        signal.signal(number, handle)
-    try:
-        yield event
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)

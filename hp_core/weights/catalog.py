@@ -31,7 +31,9 @@ class WeightFile:
         repo, revision, remote: its place on the Hugging Face hub; `remote` defaults to the last part of `path`.
         mirror: a repository that holds the same file without a gate.
         url: a plain address instead of a repository.
-        group: `animate` (needed), `identity`, `faces`, `yolo`, `dwpose` or `evaluation` (optional).
+        group: `animate` (needed), `identity`, `faces`, `yolo`, `dwpose`, `evaluation`, or `training`, from which the configuration
+            `released` starts (optional).
+        also: other groups it belongs to.
         alternatives: other names under which the same content is accepted, the preferred first.
     """
 
@@ -46,7 +48,12 @@ class WeightFile:
     mirror: str = ""
     url: str = ""
     group: str = "animate"
+    also: tuple[str, ...] = ()
     alternatives: tuple[str, ...] = ()
+
+    def belongs(self, group: str) -> bool:
+        """Whether it is of ``group``; `all` holds every file."""
+        return group in ("all", self.group, *self.also)
 
     @property
     def required(self) -> bool:
@@ -76,7 +83,9 @@ def _hunyuan(name: str, purpose: str, parameters: int) -> WeightFile:
 
 
 def _svd(name: str, path: str, purpose: str, size: int | None, alternatives: tuple[str, ...] = ()) -> WeightFile:
-    return WeightFile(name, path, purpose, SVD_LICENCE, size, repo=SVD_REPO, remote=path, mirror=SVD_MIRROR, alternatives=alternatives)
+    return WeightFile(
+        name, path, purpose, SVD_LICENCE, size, repo=SVD_REPO, remote=path, mirror=SVD_MIRROR, alternatives=alternatives, also=("training",)
+    )
 
 
 CATALOG: dict[str, WeightFile] = {
@@ -100,6 +109,27 @@ CATALOG: dict[str, WeightFile] = {
         _svd("unet_config", "unet/config.json", "UNet configuration", None),
         _svd("scheduler_config", "scheduler/scheduler_config.json", "noise schedule", None),
         WeightFile(
+            "svd_unet",
+            "unet/diffusion_pytorch_model.fp16.safetensors",
+            "SVD's own UNet",
+            SVD_LICENCE,
+            None,
+            repo=SVD_REPO,
+            remote="unet/diffusion_pytorch_model.fp16.safetensors",
+            mirror=SVD_MIRROR,
+            group="training",
+            alternatives=("unet/diffusion_pytorch_model.safetensors",),
+        ),
+        WeightFile(
+            "dinov2",
+            "dinov2_vitl14_reg4_pretrain.pth",
+            "DINOv2 ViT-L/14 with registers",
+            "Apache-2.0",
+            None,
+            url="https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/dinov2_vitl14_reg4_pretrain.pth",
+            group="training",
+        ),
+        WeightFile(
             "arcface",
             "arcface.onnx",
             "ArcFace identity embedding; without it the ID embedding is zeros",
@@ -109,6 +139,7 @@ CATALOG: dict[str, WeightFile] = {
             revision="da2f1e9aa3954dad093213acfc9ae75a68da6ffd",
             remote="arcface.onnx",
             group="identity",
+            also=("training",),
         ),
         WeightFile(
             "face_landmarker",
@@ -193,7 +224,7 @@ CATALOG: dict[str, WeightFile] = {
         ),
     )
 }
-GROUPS = ("animate", "identity", "faces", "yolo", "dwpose", "evaluation")
+GROUPS = ("animate", "identity", "faces", "yolo", "dwpose", "evaluation", "training")
 # Configurations are optional: a folder without them has the released values.
 MODULES = ("expression", "headpose", "motion_proj", "dino", "image_proj", "pose_guider", "unet", "vae")
 

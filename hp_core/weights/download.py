@@ -48,7 +48,7 @@ def download(folder: Path, groups: tuple[str, ...] = ("animate",), *, mirror: bo
         raise WeightsError(f"{folder} is a file; name a folder.")
     make_folder(folder)
     for entry in CATALOG.values():
-        if "all" not in groups and entry.group not in groups:
+        if not any(entry.belongs(group) for group in groups):
             continue
         present = entry.find(folder)
         if present is not None:
@@ -62,7 +62,7 @@ def download(folder: Path, groups: tuple[str, ...] = ("animate",), *, mirror: bo
 
 def download_report(folder: Path, group: str, *, start: bool, mirror: bool = False) -> Stage[str]:
     """`download` of one group, or, unless ``start`` is set, only what it would do; one line a file."""
-    wanted = [entry for entry in CATALOG.values() if group in ("all", entry.group)]
+    wanted = [entry for entry in CATALOG.values() if entry.belongs(group)]
     check_choice("what", group, (*GROUPS, "all"))
     if not start:
         lines = [f"{'there' if entry.find(folder) else 'to fetch'}: {entry.path} ({entry.licence})" for entry in wanted]

@@ -116,7 +116,7 @@ def convert_folder(source: Path, target: Path, dtype: str) -> Iterator[Path]:
             yield target / written.relative_to(stage)
         for entry in CATALOG.values():
             path = entry.find(source)
-            if path is not None and entry.group != "animate":
+            if path is not None and entry.group not in ("animate", "training"):
                 with written_beside(stage / entry.path) as temporary:
                     shutil.copyfile(path, temporary)
                 yield target / entry.path

@@ -1,6 +1,6 @@
 """The only place that imports comfy.*: device, memory, progress, preview, cancel, and media as ComfyUI hands them over."""
 
-from .media import MAX_FACES, Analyzer, Clip, likeness, open_clip
+from .media import Analyzer, Clip, likeness, open_clip
 from .networks import (
     MEMORY_MODES,
     PRECISIONS,
@@ -17,7 +17,6 @@ from .networks import (
 from .progress import StepPreview, check_cancelled, counted, log, watched
 
 __all__ = [
-    "MAX_FACES",
     "MEMORY_MODES",
     "PRECISIONS",
     "Analyzer",

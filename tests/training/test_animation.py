@@ -269,7 +269,7 @@ def test_one_clip_overfits_to_30_db(tmp_path: Path) -> None:
     )
     settings = replace(
         read_settings("demo").animation, data=data, optim=optim, drop_motion=0.0, drop_all=0.0, pose=0.0, face=0.0, features=0.0,
-        first_reference=1.0,
+        perceptual=0.0, first_reference=1.0,
     )  # fmt: skip
     task = AnimationTask(tiny.trained(modules), settings, model, store, store, lambda *_: None)
     log = LogConfig(metrics_every=100, checkpoint_every=OVERFIT_STEPS, validate_every=OVERFIT_STEPS)

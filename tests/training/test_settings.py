@@ -41,6 +41,14 @@ def test_values_are_replaced_by_their_path() -> None:
         ("animation: {drop_all: 0.6, drop_motion: 0.6}", r"together they must not exceed 1"),
         ("animation: {spatial_only: true}", r"frames is 14. Set frames: 1"),
         ("animation: {sigma: {kind: uniform}}", r"choose one of: lognormal, cosine, loguniform"),
+        ("animation: {data: {held_out: 0}}", r"data.held_out is 0"),
+        ("animation: {data: {stylizer: a.onnx}}", r"Set both, or neither"),
+        ("animation: {data: {shards: x, style_share: 0.5}}", r"restyled by a stylizer alone"),
+        ("animation: {optim: {grad_norm: 0}}", r"optim.grad_norm is 0"),
+        ("animation: {optim: {betas: [0.9, 2.0]}}", r"optim.betas is 2"),
+        ("animation: {optim: {seed: -1}}", r"optim.seed is -1"),
+        ("animation: {validation_steps: 0}", r"validation_steps is 0"),
+        ("motion: {width: 0}", r"motion.width is 0"),
         ("preset: big", r"choose one of: released, paper, demo"),
         ("vae: 3", r"vae is 3; it must be a section"),
         ("[1, 2]", r"must be a section"),
@@ -57,6 +65,11 @@ def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
 def test_a_missing_file_names_the_shipped_ones() -> None:
     with pytest.raises(OptionError, match="demo, finetune, released"):
         read_settings("nowhere.yaml")
+
+
+def test_a_change_that_is_no_yaml_is_refused() -> None:
+    with pytest.raises(OptionError, match=r"preset is '\[', which is not YAML"):
+        read_settings("demo", {"preset": "["})
 
 
 def test_a_change_below_a_value_is_refused() -> None:

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKLTemporalDecoder
+from safetensors.torch import save_file
 
 from hp_core.appearance.identity import ArcFaceOnnx
 from hp_core.config import PortraitConfig
+from hp_core.config_files import read_config
 from hp_core.errors import OptionError, WeightsError
 from hp_core.progress import Notice, Progress, TrainingStep, result
 from hp_core.training.identity import IdentityNet, IdentityTask, export_onnx
@@ -175,11 +177,13 @@ def test_svds_unet_is_taken_and_the_new_layers_begin(tmp_path: Path) -> None:
     unet = build_module("unet", model)
     svd = {name: value for name, value in unet.state_dict().items() if "_ip" not in name}
     start = tmp_path / "svd"
-    save_module(start, "unet", svd, torch.float32)
+    (start / "unet").mkdir(parents=True)
+    save_file(svd, start / "unet" / "diffusion_pytorch_model.safetensors")  # as SVD's own repository has it
     events = list(prepare_weights(TrainConfig(preset="demo", start=str(start)), tmp_path / "weights"))
-    (notice,) = [event for event in events if isinstance(event, Notice)]
-    assert "begin untrained" in notice.text
-    assert "_ip" in notice.text
+    first, *others = [event.text for event in events if isinstance(event, Notice)]
+    assert [text for text in (first, *others) if "_ip" in text and "begin untrained" in text]
+    assert len([text for text in (first, *others) if "begins untrained" in text]) == 7, "every other module is told of"
+    assert not read_config(tmp_path / "weights").trained
     written = read_state_dict(tmp_path / "weights" / "hyportrait" / "unet.safetensors")
     assert all(torch.equal(written[name], value) for name, value in svd.items())
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from hp_core.errors import OptionError, PortraitError
 from hp_core.progress import Notice, TrainingStep, result
+from hp_core.training.curves import means_of
 from hp_core.training.settings import LogConfig, OptimConfig
 from hp_core.training.trainer import checkpoints, learning_rate, step_generator, train
 
@@ -131,7 +132,7 @@ def test_what_a_launcher_passes_on_is_one_interrupt(tmp_path: Path, monkeypatch:
     outcome = result(train(FitTask({2: both}), optim(), LOG, tmp_path / "a", facts={}))
     assert not outcome.finished
     assert checkpoints(tmp_path / "a")
-    monkeypatch.setattr("hp_core.training.trainer._ONE_SIGNAL", 0.0)
+    monkeypatch.setattr("hp_core.training.interrupts._ONE_SIGNAL", 0.0)
     with pytest.raises(KeyboardInterrupt):
         result(train(FitTask({2: both}), optim(), LOG, tmp_path / "b", facts={}))
 
@@ -173,16 +174,34 @@ def test_a_checkpoint_of_another_network_or_a_damaged_one_is_named(tmp_path: Pat
         run(tmp_path)
 
 
-def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["state.json", "optimizer.bin", "ema-0.pt"])
+def test_a_checkpoint_that_a_power_cut_emptied_is_named(tmp_path: Path, name: str) -> None:
     run(tmp_path, steps=4)
+    (tmp_path / "checkpoints" / "step-00000004" / name).write_bytes(b"")
+    with pytest.raises(PortraitError, match=r"step-00000004 does not fit or is damaged"):
+        run(tmp_path)
 
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(PortraitError, match=r"step-00000008 cannot be written .*No space left"):
-        run(tmp_path, steps=8)
-    monkeypatch.undo()
+def test_settings_that_may_change_on_the_way_are_told(tmp_path: Path) -> None:
+    list(train(FitTask(), optim(steps=4), LOG, tmp_path, facts={}, free={"lr": 1e-2}))
+    events = list(train(FitTask(), optim(steps=8, lr=5e-3), LOG, tmp_path, facts={}, free={"lr": 5e-3}))
+    assert any("lr was 0.01, is 0.005" in event.text for event in events if isinstance(event, Notice))
+    assert [event.step for event in events if isinstance(event, TrainingStep)][-1] == 8
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
+    """No file may grow beyond 3,000 bytes: torch and safetensors meet that in the middle of a checkpoint."""
+    import resource
+
+    run(tmp_path, steps=4)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, limits[1]))
+    try:
+        with pytest.raises(PortraitError, match=r"step-00000008 cannot be written .*Free some space"):
+            run(tmp_path, steps=8)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list((tmp_path / "checkpoints").glob(".*")), "what was written of it takes no room"
     assert [place.name for place in checkpoints(tmp_path)] == ["step-00000004"]
     assert len(run(tmp_path, steps=8)[0]) == 4
 
@@ -203,6 +222,19 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched(tmp_path
     with pytest.raises(PortraitError, match="loss is nan at step 5"):
         run(tmp_path, task)
     assert all(torch.isfinite(p).all() for p in task.model.parameters())
+
+
+def test_a_gradient_that_is_not_finite_stops_before_it_is_saved(tmp_path: Path) -> None:
+    task = FitTask()
+    task.hooks[4] = lambda: task.model.net[0].weight.register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(PortraitError, match=r"gradient is (inf|nan) at step 5.*goes on from the newest checkpoint"):
+        run(tmp_path, task)
+    assert all(torch.isfinite(p).all() for p in task.model.parameters())
+
+
+def test_a_metric_with_a_count_is_a_mean_over_what_was_counted() -> None:
+    sums = {"loss": 6.0, "high": 8.0, "high/count": 2.0, "low": 0.0, "low/count": 0.0}
+    assert means_of(sums, 3) == {"loss": 2.0, "high": 4.0}
 
 
 def test_the_rate_rises_then_falls() -> None:

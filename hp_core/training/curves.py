@@ -1,0 +1,63 @@
+"""Figures on their way: averaged over the steps between two lines, written to TensorBoard and `metrics.jsonl`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from hp_core.errors import PortraitError
+
+COUNT = "/count"
+"""Ends the name of a metric that says how many things the one of the name before it sums up."""
+
+
+def means_of(sums: dict[str, float], steps: int) -> dict[str, float]:
+    """Metrics of ``steps`` steps from their sums; one with a `COUNT` beside it by that, and left out where that is 0."""
+    plain = {name: value / steps for name, value in sums.items() if not name.endswith(COUNT) and name + COUNT not in sums}
+    return plain | {name: value / sums[name + COUNT] for name, value in sums.items() if sums.get(name + COUNT)}
+
+
+@contextmanager
+def curves(folder: Path, step: int, *, silent: bool) -> Iterator[Callable[[int, dict[str, float], str], None]]:
+    """A function that writes scalars: a step, values by name, and of what kind they are.
+
+    Args:
+        folder: where ``metrics.jsonl`` and ``tensorboard`` lie.
+        step: the last one done; what TensorBoard shows of later ones is of a run that was cut off.
+        silent: write nothing, in all processes but the first.
+
+    Raises:
+        PortraitError: they cannot be written.
+    """
+    if silent:
+        yield lambda *_: None
+        return
+    board: Any = None
+    if find_spec("tensorboard") is not None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+    place = folder / "metrics.jsonl"
+    lines = place.open("a", encoding="utf-8")
+
+    def write(step: int, values: dict[str, float], kind: str) -> None:
+        try:
+            for name, value in values.items() if board is not None else ():
+                board.add_scalar(f"{kind}/{name}", value, step)
+            if values:
+                lines.write(json.dumps({"step": step, "kind": kind, "time": round(time.time(), 1), **values}) + "\n")
+                lines.flush()
+        except OSError as error:
+            raise PortraitError(f"{place} cannot be written ({error}). Free some space; the checkpoints are whole.") from error
+
+    try:
+        yield write
+    finally:
+        lines.close()
+        if board is not None:
+            board.close()
