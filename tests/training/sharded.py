@@ -30,7 +30,7 @@ def main(folder: Path, steps: int) -> None:
     log = LogConfig(metrics_every=1, checkpoint_every=2, validate_every=1000)
     events = list(train(task, optim, log, folder / "run", facts={}))
     if is_first_process():
-        losses = [event.metrics["loss"] for event in events if isinstance(event, TrainingStep)]
+        losses = [event.metrics["loss"] for event in events if isinstance(event, TrainingStep) and "loss" in event.metrics]
         sys.stdout.write(f"LOSSES {losses} EXPORTED {len(exported)}\n")
         if any(hasattr(p, "to_local") for p in task.model.parameters()) or PartialState().distributed_type == DistributedType.DEEPSPEED:
             sys.stdout.write(f"{PartialState().num_processes} processes, sharded\n")
