@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hp_core.config import PortraitConfig
+from hp_core.config import MotionConfig, PortraitConfig
 from hp_core.errors import FaceError, OptionError
 from hp_core.motion.encode import encode_motion, motion_tokens, pad_tokens
 from hp_core.motion.encoders import ExpressionEncoder, HeadPoseEncoder
@@ -173,3 +173,13 @@ def test_levels_that_the_memory_bank_does_not_know_are_refused() -> None:
     small = replace(CONFIG, levels=64)
     with pytest.raises(OptionError, match="level of 100, the memory bank of these weights knows 0 to 63"):
         next(encode_motion(None, None, MotionRefiner(small), [0], intensity, small, device="cpu"))  # type: ignore[arg-type]
+
+
+def test_memories_begin_at_their_share_of_unit_length() -> None:
+    """N(0, 1 / sqrt(width)): 64 memories of 768 numbers, each about 1 long (paper 4.1)."""
+    torch.manual_seed(0)
+    memories = MotionRefiner(MotionConfig(depth=1)).connector.latents
+    assert memories is not None
+    assert memories.shape == (64, 768)
+    assert memories.std().item() == pytest.approx(768**-0.5, rel=0.03)
+    assert memories.mean().item() == pytest.approx(0, abs=0.002)

@@ -110,6 +110,17 @@ def test_faces_are_compared_where_the_motion_is_known(stores: tuple[Store, Store
     assert hidden["perceptual"].item() == 0
 
 
+def test_the_identity_comes_from_any_frame_of_the_clip(stores: tuple[Store, Store]) -> None:
+    """Not from the reference frame alone (paper 3.4)."""
+    task, store = make(stores, replace(SETTINGS, first_reference=1.0)), stores[0]
+    known = [store.read(index, ("id",), slice(None))["id"] for index in range(len(store))]
+    taken = set()
+    for step in range(12):
+        for embedding in task.batch(step, range(4))["id_embedding"]:
+            taken |= {frame for rows in known for frame in range(len(rows)) if torch.equal(rows[frame], embedding)}
+    assert taken == set(range(len(known[0])))
+
+
 def test_single_frames_leave_the_temporal_layers_alone(stores: tuple[Store, Store]) -> None:
     task = make(stores, replace(SETTINGS, frames=1, spatial_only=True))
     trained = [name for name, gradient in gradients(task).items() if gradient is not None and name.startswith("unet.")]

@@ -205,3 +205,25 @@ def test_released_crops_have_the_released_sizes() -> None:
     clip = RenderedSource(replace(tiny.DATA, frames=1, rest_frame=False), face)[0]
     assert clip.frames.shape == (1, 512, 512, 3)
     assert clip.motion_crops.shape == clip.head_crops.shape == (1, 256, 256, 3)
+
+
+def test_features_are_of_jittered_crops_and_restyled_frames() -> None:
+    """Colours of the crops change from variant to variant but the first (paper 3.5); a stylizer changes the frames alone."""
+    from hp_core.training.features import ClipEncoder
+    from hp_core.weights.load import PortraitModels
+
+    model = tiny.config()
+    networks: Any = tiny.networks(model)
+    models = PortraitModels(config=model, identity=tiny.Likeness(), fingerprint="tiny", **networks)
+    clip = RenderedSource(tiny.DATA, model.face)[0]
+
+    def seen(**options: Any) -> dict[str, torch.Tensor]:
+        return ClipEncoder(models, device=torch.device("cpu"), variants=2, jitter=0.4, **options)(clip)
+
+    plain, styled = seen(), seen(stylizer=lambda clip: 255 - clip.frames, style_share=1.0)
+    none = seen(stylizer=lambda clip: 255 - clip.frames, style_share=0.0)
+    assert not torch.allclose(plain["feature"][:, 1], plain["feature"][:, 0])
+    for name in ("latents", "vit", "id"):
+        assert not torch.equal(plain[name], styled[name])
+        assert torch.equal(plain[name], none[name])
+    assert torch.equal(plain["feature"][:, 0], styled["feature"][:, 0])
