@@ -216,14 +216,15 @@ def test_the_border_of_a_long_clip_does_not_drift() -> None:
     from hp_core.pipeline import PortraitPipeline
     from hp_core.pose.align import black_pose
 
-    frames, pair = 200, HeldOutPair(1)  # of the first pairs, one whose square is smaller than the picture
+    frames, pair = 200, HeldOutPair(1)
+    picture = np.pad(pair.portrait(256), ((0, 0), (40, 40), (0, 0)), mode="edge")  # wider than the square
     weights = Path(demo.__file__).parent / "weights"
     try:
         pipeline = result(PortraitPipeline.load(weights, device="cpu"))
     except FaceError as error:
         pytest.skip(str(error))
-    portrait = result(pipeline.face_crop([pair.portrait(256)], total=1, on_missing="hold"))
-    assert portrait.square[0] > 0
+    portrait = result(pipeline.face_crop([picture], total=1, on_missing="hold"))
+    assert 0 < portrait.square[0] < portrait.square[2] < picture.shape[1]
     driving = result(pipeline.face_crop(pair.driving(frames, 256), total=frames, on_missing="hold", fps=FPS))
     motion = result(pipeline.motion(driving, pipeline.intensity(driving)))
     side = pipeline.config.face.image_size
