@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,15 +65,17 @@ def prepare(
         crf=options.crf,
     )
     run = _Run(pipeline, options, sampling, picture, portrait, fps, (yield from dwpose_for(options, pipeline.dwpose)))
+    faces = [pipeline.likeness(options.portrait_like) or options.portrait_face, *(person.face for person in options.people)]
+    portraits = []
+    for face in faces:
+        portraits.append((yield from run.stand(face)))
+    yield from _check_people(portraits, drivers, options)
     if options.head_from is not None:
-        head = Driver.open(options.head_from).motion
-        run.head = head or (yield from pipeline.motion_of(options.head_from, on_missing=options.on_missing, crop=options.crop))
-    likes = (options.portrait_like, options.driving_like)
-    faces = [pipeline.likeness(like) or which for like, which in zip(likes, (options.portrait_face, options.driving_face), strict=True)]
-    performances = [(yield from run.perform(faces[0], first, faces[1], first.fps))]
-    for person, driver in zip(options.people, drivers[1:], strict=True):
-        performances.append((yield from run.perform(person.face, driver, person.driving_face, first.fps)))
-    yield from _check_people(performances, options)
+        run.head = yield from _head(pipeline, options, first)
+    theirs = [pipeline.likeness(options.driving_like) or options.driving_face, *(person.driving_face for person in options.people)]
+    performances = []
+    for standing, driver, which in zip(portraits, drivers, theirs, strict=True):
+        performances.append((yield from run.perform(standing, driver, which, first.fps)))
     return Take(run, performances, writer, output)
 
 
@@ -158,15 +161,20 @@ class _Run:
         self.head: MotionTokens | None = None  # whose turns take the place of the driver's
         self.people = [] if estimator is None else estimator.people(picture)
 
-    def perform(self, face: Which, driver: Driver, driving_face: Which, fps: Fraction) -> Stage[_Performance]:
+    def stand(self, face: Which) -> Stage[FaceTrack]:
+        """A person of the portrait."""
+        with about(self.name, FaceError, OptionError):  # "hold": a single picture has no frames before or after to speak of
+            crop = "face" if self.options.crop == "follow" else self.options.crop
+            stage = self.pipeline.face_crop([self.picture], total=1, which=face, on_missing="hold", crop=crop, stage="portrait")
+            portrait = yield from stage
+        if not portrait.crop_points_found:
+            yield Notice("No face found in the portrait's own crop; the points of the whole picture align the identity.")
+        return portrait
+
+    def perform(self, portrait: FaceTrack, driver: Driver, driving_face: Which, fps: Fraction) -> Stage[_Performance]:
         """Everything up to the latents of one person; ``fps`` is the first driver's, in whose frames the part used is counted."""
         pipeline, options = self.pipeline, self.options
         start, count = driver.part(options, fps)
-        with about(self.name, FaceError, OptionError):  # "hold": a single picture has no frames before or after to speak of
-            crop = "face" if options.crop == "follow" else options.crop
-            portrait = yield from pipeline.face_crop([self.picture], total=1, which=face, on_missing="hold", crop=crop, stage="portrait")
-        if not portrait.crop_points_found:
-            yield Notice("No face found in the portrait's own crop; the points of the whole picture align the identity.")
         appearance = pipeline.appearance(portrait)
         pose: PoseMaps | None = None
         squares: list[Square] = []
@@ -237,25 +245,36 @@ class _Run:
         return compared
 
 
-def _check_people(performances: list[_Performance], options: AnimateOptions) -> Stage[None]:
+def _head(pipeline: PortraitPipeline, options: AnimateOptions, driver: Driver) -> Stage[MotionTokens]:
+    """The motion whose head is taken: as many seconds of it as the driver has, where it keeps its own speed."""
+    assert options.head_from is not None
+    source, (_, count) = Driver.open(options.head_from), driver.part(options, driver.fps)
+    if source.motion is not None:
+        return source.motion
+    frames = ceil(count * source.fps / driver.fps) if options.head_pace == "keep" else None
+    return (yield from pipeline.motion_of(options.head_from, frames=frames, on_missing=options.on_missing, crop=options.crop))
+
+
+def _check_people(portraits: list[FaceTrack], drivers: list[Driver], options: AnimateOptions) -> Stage[None]:
     """Two people who are one are refused; squares that reach over another's face are told of.
 
     Raises:
         OptionError: two of them have the same face of the portrait.
     """
-    for number, one in enumerate(performances):
-        for other in performances[:number]:
-            box = other.portrait.boxes[0]
-            if _covered(box, one.portrait.boxes[0]) > 0.5:
+    people = list(zip(portraits, drivers, strict=True))
+    for number, (one, driver) in enumerate(people):
+        for other, other_driver in people[:number]:
+            box = other.boxes[0]
+            if _covered(box, one.boxes[0]) > 0.5:
                 x1, y1, x2, y2 = (round(float(side)) for side in box)
                 raise OptionError(
-                    f"{one.driver.path} and {other.driver.path} are to drive the same face of the portrait, at {x1},{y1} to {x2},{y2}. "
+                    f"{driver.path} and {other_driver.path} are to drive the same face of the portrait, at {x1},{y1} to {x2},{y2}. "
                     "Name another with --also, by an index or a point X,Y."
                 )
-            share = _covered(box, one.portrait.square)
+            share = _covered(box, one.square)
             if options.paste_region == "crop" and share > 0.01:
                 yield Notice(
-                    f"The square that {one.driver.path} drives is pasted over {share:.0%} of the face that {other.driver.path} drives, "
+                    f"The square that {driver.path} drives is pasted over {share:.0%} of the face that {other_driver.path} drives, "
                     "which stands still there. Paste the face alone."
                 )
 

@@ -142,7 +142,7 @@ def feature_store(config: TrainConfig, weights: Path, folder: Path, *, held_out:
     facts |= {"weights": {name: _digest(weights, name) for name in ("vae", "expression", "headpose", "arcface")}}
     facts |= {"jitter": config.motion.jitter}
     device = default_device()
-    models = yield from load_models(weights, device=device, dtype=torch.float32)
+    models = yield from load_models(weights, device=device, dtype=torch.float32, to_be_trained=True)
     encode = ClipEncoder(
         models,
         device=device,
@@ -163,7 +163,7 @@ def prediction_store(config: TrainConfig, weights: Path, folder: Path, *, held_o
     from hp_core.training.decoder import PredictionEncoder
 
     part, device = config.decoder, default_device()
-    models = yield from load_models(weights, device=device, dtype=torch.float32)
+    models = yield from load_models(weights, device=device, dtype=torch.float32, to_be_trained=True)
     source, facts = clip_source(part.data, models.config, held_out=held_out)
     # Not the VAE's file, which this stage writes: its encoder stays as it is.
     made_by = ("unet", "motion_proj", "dino", "image_proj", "expression", "headpose", "arcface")

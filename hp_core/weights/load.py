@@ -215,6 +215,7 @@ def load_models(
     identity: Path | None = None,
     unet_storage: str = "compute",
     loras: Sequence[Lora] = (),
+    to_be_trained: bool = False,
 ) -> Stage[PortraitModels]:
     """Load everything in ``folder``, one module at a time; the motion networks stay in float32.
 
@@ -224,6 +225,7 @@ def load_models(
         unet_storage: of `UNET_STORAGES`; `fp8` keeps most of the UNet's weights in eight bits, which changes the picture a little
             (`hp_core.weights.fp8.check_fp8` tells whether the device it will run on can do so).
         loras: merged into the UNet one after another; they change the fingerprint.
+        to_be_trained: an untrained set is expected, so that it is one is not said.
 
     Raises:
         WeightsError: see `load_module`, or a LoRA does not fit the UNet.
@@ -237,7 +239,7 @@ def load_models(
         from hp_core.weights.fp8 import store_in_fp8
 
     config = read_config(folder)
-    if not config.trained:
+    if not config.trained and not to_be_trained:
         yield Notice(f"The weights in {folder} are untrained: the video shows that every stage runs, not a likeness.")
     modules: dict[str, Any] = {}
     for done, name in enumerate(MODULES, 1):
