@@ -235,7 +235,7 @@ class AnimationTask:
         self.vae.to(device)
         errors, shown = [], []
         for index in range(len(self.held_out)):
-            latents = self.held_out.read(index, ("latents",), slice(None))["latents"].float()
+            latents = self.held_out.read(index, ("latents",), slice(self.config.validation_frames))["latents"].float()
             drawn, truth = self.decoded(self.redraw(index, device)), self.decoded(latents)
             errors.append(((drawn.float() - truth.float()) / 255).square()[1:].mean())
             shown.append(torch.cat([truth[:1].expand_as(truth), truth, drawn], dim=1))
@@ -247,9 +247,9 @@ class AnimationTask:
         return {"psnr": float(-10 * torch.log10(torch.stack(errors)).mean())}
 
     def redraw(self, index: int, device: torch.device) -> Tensor:
-        """Latents (F, z, h, w) of held-out clip ``index`` sampled from its first frame and its own motion."""
-        item = self.held_out.read(index, DRAWN_FROM, slice(None))
-        levels = self._levels(self.held_out, index, np.arange(self.held_out.lengths[index]))
+        """Latents (F, z, h, w) of held-out clip ``index``, or of its beginning, sampled from its first frame and its own motion."""
+        item = self.held_out.read(index, DRAWN_FROM, slice(self.config.validation_frames))
+        levels = self._levels(self.held_out, index, np.arange(len(item["latents"])))
         return redraw(self.loss, self.portrait, item, levels, steps=self.config.validation_steps, device=device)
 
     def decoded(self, latents: Tensor) -> Tensor:

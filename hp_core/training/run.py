@@ -56,6 +56,7 @@ def run_stage(stage: str, config: TrainConfig, folder: Path, *, minutes: float |
     # A run may be made longer, and helped on where it is unstable or short of memory.
     free = {"log": facts.pop("log")} | {name: facts["optim"].pop(name) for name in ("steps", "lr", "precision", "accumulate")}
     free |= {"gradient_checkpointing": facts["optim"].pop("gradient_checkpointing")}
+    free |= {name: facts.pop(name) for name in ("validation_steps", "validation_frames") if name in facts}
     return (yield from train(task, part.optim, part.log, folder / stage, facts=facts, free=free, minutes=minutes))
 
 

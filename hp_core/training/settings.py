@@ -217,11 +217,13 @@ class AnimationTraining:
     neck_length: tuple[float, ...] = (0.9, 1.1)  # shortest and longest of these, in usual ones: it is a guess, and faces differ
     freeze_vit: bool = True  # the DINOv2 blocks; only the small one of the demo is trained
     validation_steps: int = 8
+    validation_frames: int = 25  # of each held-out clip, at most
 
     def __post_init__(self) -> None:
         check_range("frames", self.frames, 1)
         check_range("stride", self.stride, 1)
-        check_range("validation_steps", self.validation_steps, 1)
+        for name in ("validation_steps", "validation_frames"):
+            check_range(name, getattr(self, name), 1)
         for name in ("face", "features", "perceptual"):
             check_range(name, getattr(self, name), 0)
         for name in ("drop_motion", "drop_all", "pose", "drop_edges", "head_only", "variance_power"):
