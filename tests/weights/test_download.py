@@ -362,7 +362,9 @@ def test_an_absent_plain_file_and_no_connection_are_named(landmarker: str, serve
 
 
 def test_an_unknown_group_and_a_file_for_a_folder_are_named(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="--for is 'everything'; choose one of: animate, identity, faces, yolo, dwpose, evaluation, all"):
+    with pytest.raises(
+        OptionError, match="--for is 'everything'; choose one of: animate, identity, faces, yolo, dwpose, evaluation, training, all"
+    ):
         list(download(tmp_path / "w", ("everything",)))
     (tmp_path / "file").touch()
     with pytest.raises(WeightsError, match="file is a file; name a folder"):
