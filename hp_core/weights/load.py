@@ -285,10 +285,10 @@ def sign_fingerprint(networks: Mapping[str, nn.Module]) -> str:
     return digest.hexdigest()[:12]
 
 
-def fingerprint(folder: Path) -> str:
-    """Twelve hex digits that tell one set of weights from another: names, sizes and 64 KiB from each end of its files."""
+def fingerprint(folder: Path, names: tuple[str, ...] = MODULES) -> str:
+    """Twelve hex digits that tell one set of weights from another: names, sizes and 64 KiB from each end of the files ``names``."""
     digest = hashlib.sha256()
-    for name in MODULES:
+    for name in names:
         path = CATALOG[name].find(folder)
         if path is not None:
             _add_file(digest, name, path)
