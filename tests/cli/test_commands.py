@@ -22,7 +22,7 @@ TOP = ("animate", "download", "inspect", "convert", "init", "faces", "prepare", 
 COMMANDS = (
     *TOP,
     *(f"bench {name}" for name in ("flops", "step", "clip", "io", "memory", "face", "faces", "motion", "import")),
-    *("motion save", "motion show", "motion edit", "study make", "study summarise"),
+    *("motion save", "motion show", "motion edit", "motion mix", "motion join", "study make", "study summarise"),
 )
 SMALL = "hyportrait/image_proj.safetensors"
 
