@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
+from itertools import combinations
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from hp_core.config import SamplingConfig
 from hp_core.errors import FaceError, OptionError, WeightsError, about
 from hp_core.face.choose import Which
 from hp_core.face.crop import crop_square
-from hp_core.motion.edit import at_rate, edited, trimmed, with_head_rotation_of
+from hp_core.motion.edit import at_rate, edited, frame_rate, trimmed, with_head_rotation_of
 from hp_core.pose.keypoints import followed
 from hp_core.progress import Notice, Progress, Stage
 from hp_core.request import AnimateOptions, Driver, check_request
@@ -52,7 +53,7 @@ def prepare(
         if driver.variable_rate:
             yield Notice(f"{driver.path} has a variable frame rate; it is read at its average, {float(driver.fps):.3f} frames/s.")
     first = drivers[0]
-    fps = Fraction(options.motion.fps).limit_denominator(1001) if options.motion.fps else first.fps
+    fps = frame_rate(options.motion.fps) if options.motion.fps else first.fps
     sound = options.sound and first.has_audio
     if sound and not options.motion.keeps_seconds:
         yield Notice("The motion is given another length, which the driving video's sound does not fit; it is left out.")
@@ -252,7 +253,10 @@ def _head(pipeline: PortraitPipeline, options: AnimateOptions, driver: Driver) -
     if source.motion is not None:
         return source.motion
     frames = ceil(count * source.fps / driver.fps) if options.head_pace == "keep" else None
-    return (yield from pipeline.motion_of(options.head_from, frames=frames, on_missing=options.on_missing, crop=options.crop))
+    stage = pipeline.motion_of(
+        options.head_from, frames=frames, on_missing=options.on_missing, crop=options.crop, stiffness=options.stiffness
+    )
+    return (yield from stage)
 
 
 def _check_people(portraits: list[FaceTrack], drivers: list[Driver], options: AnimateOptions) -> Stage[None]:
@@ -261,22 +265,20 @@ def _check_people(portraits: list[FaceTrack], drivers: list[Driver], options: An
     Raises:
         OptionError: two of them have the same face of the portrait.
     """
-    people = list(zip(portraits, drivers, strict=True))
-    for number, (one, driver) in enumerate(people):
-        for other, other_driver in people[:number]:
-            box = other.boxes[0]
-            if _covered(box, one.boxes[0]) > 0.5:
-                x1, y1, x2, y2 = (round(float(side)) for side in box)
-                raise OptionError(
-                    f"{driver.path} and {other_driver.path} are to drive the same face of the portrait, at {x1},{y1} to {x2},{y2}. "
-                    "Name another with --also, by an index or a point X,Y."
-                )
-            share = _covered(box, one.square)
-            if options.paste_region == "crop" and share > 0.01:
-                yield Notice(
-                    f"The square that {driver.path} drives is pasted over {share:.0%} of the face that {other_driver.path} drives, "
-                    "which stands still there. Paste the face alone."
-                )
+    for (other, other_driver), (one, driver) in combinations(zip(portraits, drivers, strict=True), 2):  # in the order of pasting
+        box = other.boxes[0]
+        if _covered(box, one.boxes[0]) > 0.5:
+            x1, y1, x2, y2 = (round(float(side)) for side in box)
+            raise OptionError(
+                f"{driver.path} and {other_driver.path} are to drive the same face of the portrait, at {x1},{y1} to {x2},{y2}. "
+                "Name another with --also, by an index or a point X,Y."
+            )
+        share = _covered(box, one.square)
+        if options.paste_region == "crop" and share > 0.01:
+            yield Notice(
+                f"The square that {driver.path} drives is pasted over {share:.0%} of the face that {other_driver.path} drives, "
+                "which stands still there. Paste the face alone."
+            )
 
 
 def _covered(box: np.ndarray, square: np.ndarray | Square) -> float:

@@ -52,13 +52,14 @@ from hp_core.commands.options import (
     Windows,
     Yaw,
 )
-from hp_core.commands.parse import face, lora, person, ramp, switches
+from hp_core.commands.parse import face, lora, motion_edit, person, ramp, switches
 from hp_core.terminal import Bars
 
 _POSE = "Pose"
 
 
 def animate(
+    context: typer.Context,
     portrait: Annotated[Path, typer.Argument(help="The picture to animate.")],
     driving: Annotated[Path, typer.Argument(help="Video whose motion it takes on, a picture, or a file of `hp-portrait motion save`.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Video to write: .mp4, .mov or .mkv.")],
@@ -130,8 +131,8 @@ def animate(
     ] = "mediapipe",
     analyzer_model: AnalyzerModel = None,
     detection_threshold: DetectionThreshold = 0.5,
-    portrait_face: Annotated[str, typer.Option(help="The same for the portrait.", rich_help_panel=FACES)] = "largest",
     driving_face: DrivingFace = "largest",
+    portrait_face: Annotated[str, typer.Option(help="Of the portrait, in the same words.", rich_help_panel=FACES)] = "largest",
     portrait_like: Annotated[
         Path | None, typer.Option(help="A picture of the person meant in the portrait, compared by ArcFace.", rich_help_panel=FACES)
     ] = None,
@@ -232,7 +233,7 @@ def animate(
 
     Defaults are those of the weights' own configuration; for the published weights these are the released ones.
     """
-    from hp_core.config import POSE_PARTS, AlignConfig, MotionEdit, PoseStyle
+    from hp_core.config import POSE_PARTS, AlignConfig, PoseStyle
     from hp_core.config_files import read_config
     from hp_core.pipeline import PortraitPipeline, analyzer_for, sampling_for
     from hp_core.request import AnimateOptions, check_request
@@ -254,23 +255,7 @@ def animate(
         paste=paste,
         match_colour=match_colour,
         intensity=intensity,
-        motion=MotionEdit(
-            smooth=smooth,
-            filter=smoothing,
-            expression=expression,
-            rotation=rotation,
-            neutral=neutral,
-            turn=turn,
-            yaw=yaw,
-            pitch=pitch,
-            roll=roll,
-            translation=translation,
-            fps=fps,
-            frames=stretch,
-            hold_before=hold_before,
-            hold_after=hold_after,
-            end=end,
-        ),
+        motion=motion_edit(context.params),
         head_from=head_from,
         head_relative=head_relative,
         head_pace=head_pace,

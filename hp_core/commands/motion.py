@@ -102,6 +102,7 @@ def show(
 
 @motion_app.command("edit")
 def edit(
+    context: typer.Context,
     motion: Annotated[Path, typer.Argument(help="A motion file.")],
     output: Output,
     start: Annotated[int, typer.Option(help="First frame kept, from 0.")] = 0,
@@ -124,26 +125,10 @@ def edit(
     as_json: Json = False,
 ) -> None:
     """Change a motion: its part, smoothness, strength, turn of the head, rate, length and end, in this order."""
-    from hp_core.config import MotionEdit
+    from hp_core.commands.parse import motion_edit
     from hp_core.motion.edit import edited, trimmed
 
-    changes = MotionEdit(
-        smooth=smooth,
-        filter=smoothing,
-        expression=expression,
-        rotation=rotation,
-        neutral=neutral,
-        turn=turn,
-        yaw=yaw,
-        pitch=pitch,
-        roll=roll,
-        translation=translation,
-        fps=fps,
-        frames=stretch,
-        hold_before=hold_before,
-        hold_after=hold_after,
-        end=end,
-    )
+    changes = motion_edit(context.params)
     kept = trimmed(_loaded(motion, output), start, None if frames is None else start + frames)
     _keep(edited(kept, changes), output, as_json)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hp_core.errors import OptionError, PortraitError
 
 if TYPE_CHECKING:
+    from hp_core.config import MotionEdit
     from hp_core.request import Person
     from hp_core.weights.lora import Lora
 
@@ -36,6 +39,14 @@ def person(text: str) -> Person:
     if not sign or Path(driving).exists():  # a sign of the file's own
         return Person(face(which), Path(driving))
     return Person(face(which), Path(name), face(whose))
+
+
+def motion_edit(given: Mapping[str, Any]) -> MotionEdit:
+    """Of a command's parameters those of a motion's edit: `smoothing` is its filter, `stretch` its number of frames."""
+    from hp_core.config import MotionEdit
+
+    words = {"filter": "smoothing", "frames": "stretch"}
+    return MotionEdit(**{item.name: given[words.get(item.name, item.name)] for item in fields(MotionEdit)})
 
 
 def lora(text: str) -> Lora:

@@ -227,12 +227,17 @@ def stretched(motion: MotionTokens, frames: int) -> MotionTokens:
     return _Parts.of(motion).map(change).joined(motion)
 
 
+def frame_rate(fps: Fraction | float) -> Fraction:
+    """Frames/s as video files tell it: NTSC's have denominators of 1001."""
+    return Fraction(fps).limit_denominator(1001)
+
+
 def at_rate(motion: MotionTokens, fps: Fraction | float) -> MotionTokens:
     """The same seconds at another frame rate (frames/s, above 0)."""
     check_range("fps", float(fps), 0.1, 1000)
     if Fraction(fps) == motion.fps:  # also an average rate, which no small fraction meets
         return motion
-    rate = Fraction(fps).limit_denominator(1001)
+    rate = frame_rate(fps)
     if rate == motion.fps:
         return motion
     return replace(stretched(motion, max(1, round(len(motion) * rate / motion.fps))), fps=rate)

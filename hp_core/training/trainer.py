@@ -34,6 +34,7 @@ from hp_core.training.ema import Ema
 from hp_core.training.interrupts import interrupts
 from hp_core.training.muon import Muon, matrices
 from hp_core.training.settings import LogConfig, OptimConfig
+from hp_core.weights.load import first_line
 
 STATE = "state.json"
 _SHARING = ("FSDP", "DEEPSPEED")  # where no process holds all that training needs
@@ -312,8 +313,9 @@ class _Run:
                 (partial / STATE).write_text(json.dumps(state), encoding="utf-8")
         except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors have errors of their own for a full disk
             shutil.rmtree(partial, ignore_errors=True)
-            reason = str(error).strip().split("\n", 1)[0]
-            raise PortraitError(f"The checkpoint {place} cannot be written ({reason}). Free some space; earlier ones are whole.") from error
+            raise PortraitError(
+                f"The checkpoint {place} cannot be written ({first_line(error)}). Free some space; earlier ones are whole."
+            ) from error
         _barrier()
         if self.accelerator.is_main_process:
             for path in filter(Path.is_file, partial.rglob("*")):
@@ -357,9 +359,8 @@ class _Run:
 
 
 def _damaged(place: Path, error: Exception) -> PortraitError:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return PortraitError(
-        f"{place} does not fit or is damaged ({reason}). Delete it to go on from an earlier one, or train in another folder."
+        f"{place} does not fit or is damaged ({first_line(error)}). Delete it to go on from an earlier one, or train in another folder."
     )
 
 

@@ -5,7 +5,7 @@ The downloader, the loader, `inspect`, `init` and the README's table all read th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hp_core.errors import WeightsError
@@ -108,17 +108,15 @@ CATALOG: dict[str, WeightFile] = {
         _svd("vae_config", "vae/config.json", "VAE configuration", None),
         _svd("unet_config", "unet/config.json", "UNet configuration", None),
         _svd("scheduler_config", "scheduler/scheduler_config.json", "noise schedule", None),
-        WeightFile(
-            "svd_unet",
-            "unet/diffusion_pytorch_model.fp16.safetensors",
-            "SVD's own UNet",
-            SVD_LICENCE,
-            None,
-            repo=SVD_REPO,
-            remote="unet/diffusion_pytorch_model.fp16.safetensors",
-            mirror=SVD_MIRROR,
+        replace(
+            _svd(
+                "svd_unet",
+                "unet/diffusion_pytorch_model.fp16.safetensors",
+                "SVD's own UNet",
+                None,
+                ("unet/diffusion_pytorch_model.safetensors",),
+            ),
             group="training",
-            alternatives=("unet/diffusion_pytorch_model.safetensors",),
         ),
         WeightFile(
             "dinov2",

@@ -146,8 +146,8 @@ def load_pth(path: Path) -> Any:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text."""
-    return str(error).split("\n", 1)[0][:200]
+    """The first line of an error's text, or its kind where it has none."""
+    return str(error).strip().split("\n", 1)[0][:200] or type(error).__name__
 
 
 def mismatches(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
