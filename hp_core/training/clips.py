@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Protocol
@@ -48,12 +48,16 @@ class Clip:
 
 
 class ClipSource(Protocol):
-    """Where clips come from: shards on disk or a renderer."""
+    """Where clips come from: shards on disk or a renderer.
 
-    def __len__(self) -> int:
-        """How many clips there are."""
-        ...
+    Attributes:
+        keys: of its clips, in order.
+        skipped: what could not be read since the last start of reading: key of the clip, or name of the shard -> reason.
+    """
 
-    def __iter__(self) -> Iterator[Clip]:
-        """The clips, in the same order every time."""
+    keys: list[str]
+    skipped: dict[str, str]
+
+    def read(self, keys: Collection[str]) -> Iterator[Clip]:
+        """The clips of these keys in the source's order, less those that cannot be read; nothing is spent on the others."""
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import fields
 from fractions import Fraction
@@ -51,15 +51,17 @@ class RenderedSource:
     def __init__(self, config: DataConfig, face: FaceConfig, *, first: int = 0, clips: int | None = None) -> None:
         self.config, self.face = config, face
         self.seeds = range(first + config.seed, first + config.seed + (config.clips if clips is None else clips))
+        self.keys = [f"rendered-{seed:07d}" for seed in self.seeds]
+        self.skipped: dict[str, str] = {}
 
-    def __len__(self) -> int:
-        return len(self.seeds)
-
-    def __iter__(self) -> Iterator[Clip]:
+    def read(self, keys: Collection[str]) -> Iterator[Clip]:
+        """The clips of these keys, in order."""
+        wanted = set(keys)
+        indices = [index for index, key in enumerate(self.keys) if key in wanted]
         # Drawing is single-threaded; batches bound what waits for a slower reader.
         with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
-            for start in range(0, len(self), _BATCH):
-                yield from pool.map(self.__getitem__, range(start, min(start + _BATCH, len(self))))
+            for start in range(0, len(indices), _BATCH):
+                yield from pool.map(self.__getitem__, indices[start : start + _BATCH])
 
     def __getitem__(self, index: int) -> Clip:
         seed = self.seeds[index]
@@ -76,7 +78,7 @@ class RenderedSource:
         driving = np.stack(list(render(other, what, size=DRIVING_SCALE * size)))
         motion, heads, points = driving_crops(driving, other, what, self.face, rng)
         return Clip(
-            key=f"rendered-{seed:07d}",
+            key=self.keys[index],
             person=f"{seed:07d}",
             fps=Fraction(self.config.fps).limit_denominator(1000),
             frames=frames,

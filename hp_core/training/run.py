@@ -6,7 +6,7 @@ stages go on; ``pixels-*`` and ``features``, the cached clips; and a folder with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from hp_core.checks import check_choice
 from hp_core.config import PortraitConfig
 from hp_core.config_files import read_config
-from hp_core.errors import OptionError
 from hp_core.pipeline import default_device
 from hp_core.progress import Notice, Stage
-from hp_core.training.clips import Clip, ClipSource
+from hp_core.training.clips import ClipSource
 from hp_core.training.features import ClipEncoder
 from hp_core.training.settings import STAGES, DataConfig, TrainConfig
+from hp_core.training.sources import clip_source
 from hp_core.training.start import prepare_weights
 from hp_core.training.store import Store, build_store, pixels
 from hp_core.training.stylize import AnimeGan
@@ -31,9 +31,6 @@ from hp_core.training.trainer import Outcome, Task, first_process_first, train
 from hp_core.weights.catalog import CATALOG
 from hp_core.weights.load import file_fingerprint, load_models, load_module
 from hp_core.weights.tools import save_module, write_config
-
-VALIDATION_SEED = 900_000
-"""First of the rendered clips that training keeps aside; those of the evaluation come after all that training may use."""
 
 
 def run_stage(stage: str, config: TrainConfig, folder: Path, *, minutes: float | None = None, clips: Path | None = None) -> Stage[Outcome]:
@@ -128,19 +125,19 @@ def pixel_stores(data: DataConfig, model: PortraitConfig, folder: Path) -> Stage
     """The clips of ``data`` as pixels, for training and for validation."""
     stores = []
     for held_out in (False, True):
-        source, facts = clip_source(data, model, held_out=held_out)
-        place = folder / f"pixels{'-held-out' if held_out else ''}-{len(source)}x{data.frames}"  # stages may want other ones
-        stores.append((yield from build_store(source, len(source), place, pixels, facts)))
-        yield from _left_out(source)
+        part = yield from clip_source(data, model, held_out=held_out)
+        place = folder / f"pixels{'-held-out' if held_out else ''}-{len(part.keys)}x{data.frames}"  # stages may want other ones
+        stores.append((yield from build_store(part.source, part.keys, place, pixels, part.facts)))
+        yield from _left_out(part.source)
     return stores[0], stores[1]
 
 
 def feature_store(config: TrainConfig, weights: Path, folder: Path, *, held_out: bool) -> Stage[Store]:
     """The clips of the animation stage as the frozen networks in ``weights`` see them, in ``folder``."""
     data = config.animation.data
-    source, facts = clip_source(data, read_config(weights), held_out=held_out)
+    part = yield from clip_source(data, read_config(weights), held_out=held_out)
     place = folder / ("features-held-out" if held_out else "features")
-    facts |= {"weights": {name: _digest(weights, name) for name in ("vae", "expression", "headpose", "arcface")}}
+    facts = part.facts | {"weights": {name: _digest(weights, name) for name in ("vae", "expression", "headpose", "arcface")}}
     facts |= {"jitter": config.motion.jitter}
     device = default_device()
     models = yield from load_models(weights, device=device, dtype=torch.float32, to_be_trained=True)
@@ -153,8 +150,8 @@ def feature_store(config: TrainConfig, weights: Path, folder: Path, *, held_out:
         style_share=data.style_share,
         seed=data.seed,
     )
-    store = yield from build_store(source, len(source), place, encode, facts)
-    yield from _left_out(source)
+    store = yield from build_store(part.source, part.keys, place, encode, facts)
+    yield from _left_out(part.source)
     return store
 
 
@@ -163,72 +160,27 @@ def prediction_store(config: TrainConfig, weights: Path, folder: Path, *, held_o
     from hp_core.training.animation import TRAINED, AnimationLoss
     from hp_core.training.decoder import PredictionEncoder
 
-    part, device = config.decoder, default_device()
+    stage, device = config.decoder, default_device()
     models = yield from load_models(weights, device=device, dtype=torch.float32, to_be_trained=True)
-    source, facts = clip_source(part.data, models.config, held_out=held_out)
+    part = yield from clip_source(stage.data, models.config, held_out=held_out)
     # Not the VAE's file, which this stage writes: its encoder stays as it is.
     made_by = ("unet", "motion_proj", "dino", "image_proj", "expression", "headpose", "arcface")
-    facts |= {"weights": {name: _digest(weights, name) for name in made_by}, "steps": part.steps}
+    facts = part.facts | {"weights": {name: _digest(weights, name) for name in made_by}, "steps": stage.steps}
     trained = {name: getattr(models, name) for name in TRAINED}
     loss = AnimationLoss(trained, replace(config.animation, perceptual=0.0), models.config).to(device)
-    features = ClipEncoder(models, device=device, variants=1, jitter=0.0, seed=part.data.seed)
-    encode = PredictionEncoder(features, loss, models.config, steps=part.steps, device=device)
-    store = yield from build_store(source, len(source), folder / f"predicted{'-held-out' if held_out else ''}", encode, facts)
-    yield from _left_out(source)
+    features = ClipEncoder(models, device=device, variants=1, jitter=0.0, seed=stage.data.seed)
+    encode = PredictionEncoder(features, loss, models.config, steps=stage.steps, device=device)
+    place = folder / f"predicted{'-held-out' if held_out else ''}"
+    store = yield from build_store(part.source, part.keys, place, encode, facts)
+    yield from _left_out(part.source)
     return store
 
 
 def _left_out(source: ClipSource) -> Stage[None]:
     """Say what a source could not read; the rest is trained on."""
-    skipped: dict[str, str] = getattr(source, "skipped", {})
-    if skipped:
-        first = next(iter(skipped))
-        yield Notice(f"{len(skipped)} clips could not be read and are left out, the first {first}: {skipped[first]}")
-
-
-def clip_source(data: DataConfig, model: PortraitConfig, *, held_out: bool) -> tuple[ClipSource, dict[str, Any]]:
-    """Where the clips of ``data`` come from, and what they depend on."""
-    kept = asdict(data) | {"clips": 1, "held_out": 0, "motion_variants": 1}  # which clips: told beside it
-    if data.shards:
-        from hp_core.training.shards import ShardSource
-
-        source: Any = ShardSource(Path(data.shards), head_size=model.face.head_size)
-        if len(source) <= data.held_out:
-            raise OptionError(
-                f"{data.shards} has {len(source)} clips and data.held_out is {data.held_out}; prepare more, or hold out fewer."
-            )
-        clips = range(data.held_out) if held_out else range(data.held_out, len(source))
-        return Part(source, clips), {"data": kept, "face": asdict(model.face), "clips": [clips.start, clips.stop]}
-    from hp_core.training.rendered import RenderedSource
-
-    first, count = (VALIDATION_SEED, data.held_out) if held_out else (0, data.clips)
-    return RenderedSource(data, model.face, first=first, clips=count), {
-        "data": kept,
-        "face": asdict(model.face),
-        "clips": [first, first + count],
-    }
-
-
-class Part:
-    """Consecutive clips of a source."""
-
-    def __init__(self, source: ClipSource, clips: range) -> None:
-        self.source, self.clips = source, clips
-
-    @property
-    def skipped(self) -> dict[str, str]:
-        """What the source could not read."""
-        return getattr(self.source, "skipped", {})
-
-    def __len__(self) -> int:
-        return len(self.clips)
-
-    def __iter__(self) -> Generator[Clip, None, None]:
-        for number, clip in enumerate(self.source):
-            if number >= self.clips.stop:
-                return  # a source is read through from its start, which can take hours
-            if number in self.clips:
-                yield clip
+    if source.skipped:
+        first = next(iter(source.skipped))
+        yield Notice(f"{len(source.skipped)} clips could not be read and are left out, the first {first}: {source.skipped[first]}")
 
 
 def _digest(weights: Path, name: str) -> str:

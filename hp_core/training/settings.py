@@ -14,6 +14,7 @@ from hp_core.errors import OptionError, about
 from hp_core.weights.catalog import MODULES
 
 SHIPPED = Path(__file__).parent / "configs"
+PEOPLE = ("video", "folder")
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class DataConfig:
     """Where clips come from and what is cached of them."""
 
     shards: str = ""  # folder of `hp-portrait prepare`; empty: rendered portraits (`hp_core.demo`)
+    people: str = "video"  # "video" | "folder": whose clips show one person: a video's, or those of all videos below one folder
     clips: int = 1000  # of the rendered ones
     frames: int = 24  # of a rendered clip
     fps: float = 12.5  # of a rendered clip
@@ -33,6 +35,7 @@ class DataConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_choice("data.people", self.people, PEOPLE)
         check_range("data.clips", self.clips, 1)
         check_range("data.frames", self.frames, 1)
         check_range("data.fps", self.fps, 0.1)

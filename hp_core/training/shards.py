@@ -8,10 +8,11 @@ resized, so a clip whose head crops show somebody else does not come back as it 
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,14 +117,15 @@ class ShardWriter:
 class ShardSource:
     """The clips of a folder of shards (a `ClipSource`), in the same order every time.
 
-    A clip that cannot be read is left out, whatever is wrong with it.
+    A clip that cannot be read is left out, whatever is wrong with it. Iterating reads all of them.
 
     Args:
         folder: what `ShardWriter` wrote.
         head_size: side of the head crops, pixels; they are the square crops, resized as `hp_core.face.crop.head_crop` does.
 
     Attributes:
-        skipped: what was left out since the last start of an iteration: key of the clip, or name of the shard -> reason.
+        keys, skipped: of `ClipSource`.
+        people: key of each clip -> who it shows (`Clip.person`); its key, where that cannot be read.
 
     Raises:
         OptionError: no shard in ``folder``, or webdataset is not installed.
@@ -136,35 +138,40 @@ class ShardSource:
         self._shards = sorted(folder.glob(SHARDS))
         if not self._shards:
             raise OptionError(f"{folder} holds no shard ({SHARDS}). Make some with `hp-portrait prepare VIDEOS {folder}`.")
-        self._keys = [key for shard in self._shards for key in self._index(shard)]
-
-    def __len__(self) -> int:
-        """Clips in the shards, less those found damaged so far."""
-        return sum(key not in self.skipped for key in self._keys)
+        self.people = {key: person for shard in self._shards for key, person in self._index(shard).items()}
+        self.keys = list(self.people)
 
     def __iter__(self) -> Iterator[Clip]:
-        self.skipped.clear()
-        for shard in self._shards:
-            self._index(shard)  # for what is wrong with the shard as a whole
-            yield from self._read(shard)
+        return self.read(self.keys)
 
-    def _index(self, shard: Path) -> list[str]:
-        """Keys of the clips in a shard, in order; a damaged end is noted."""
-        keys: dict[str, None] = {}
+    def read(self, keys: Collection[str]) -> Iterator[Clip]:
+        """The clips of these keys, in order, less the damaged ones."""
+        self.skipped.clear()
+        wanted = frozenset(keys)
+        for shard in self._shards:
+            if wanted.intersection(self._index(shard)):
+                yield from self._read(shard, wanted)
+
+    def _index(self, shard: Path) -> dict[str, str]:
+        """Key -> person of the clips in a shard, in order; a damaged end is noted."""
+        people: dict[str, str] = {}
         try:
             with shard.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
                 end = 0
                 for member in tar:
-                    keys[member.name.partition(".")[0]] = None
+                    key, _, kind = member.name.partition(".")
+                    people.setdefault(key, key)
+                    if kind == MEMBERS[0]:
+                        people[key] = _person(tar, member) or key
                     end = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
                 file.seek(end)
                 if file.read(len(_END)) != _END:  # tarfile takes a damaged header for the end
                     self.skipped[shard.name] = f"damaged or cut off after byte {end}"
         except (tarfile.TarError, OSError) as error:
             self.skipped[shard.name] = str(error)
-        return list(keys)
+        return people
 
-    def _read(self, shard: Path) -> Iterator[Clip]:
+    def _read(self, shard: Path, wanted: Collection[str]) -> Iterator[Clip]:
         iterators = _webdataset().tariterators
 
         def note(error: Exception) -> bool:
@@ -174,6 +181,8 @@ class ShardSource:
         with shard.open("rb") as stream:
             files = iterators.tar_file_expander([{"url": str(shard), "stream": stream}], handler=note)
             for sample in iterators.group_by_keys(files, handler=note):
+                if sample["__key__"] not in wanted:
+                    continue
                 try:
                     clip = from_members(sample, self._config)
                 except DAMAGE as error:
@@ -193,6 +202,15 @@ def _webdataset() -> Any:
     except ImportError as error:
         raise OptionError(f"Shards need the package webdataset ({error}). Run `pip install hunyuanportrait[train]`.") from error
     return webdataset
+
+
+def _person(tar: tarfile.TarFile, member: tarfile.TarInfo) -> str | None:
+    """Who a clip shows, by its JSON; None where that is damaged, which reading the clip will tell."""
+    file = tar.extractfile(member)
+    try:
+        return str(json.loads(file.read())["person"]) if file else None
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def shard_name(number: int) -> str:

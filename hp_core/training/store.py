@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from hp_core.errors import PortraitError
 from hp_core.files import make_folder, written_beside
 from hp_core.progress import Progress, Stage
-from hp_core.training.clips import Clip
+from hp_core.training.clips import Clip, ClipSource
 
 MANIFEST = "store.json"
 
@@ -70,11 +70,12 @@ def _rows(file: Any, name: str, frames: np.ndarray | slice) -> Tensor:
     return torch.cat([part[int(row) : int(row) + 1] for row in frames])
 
 
-def build_store(source: Iterable[Clip], total: int, folder: Path, encode: Callable[[Clip], dict[str, Tensor]], facts: Any) -> Stage[Store]:
-    """Run every clip of ``source`` through ``encode`` into ``folder``; clips that are there already are kept.
+def build_store(
+    source: ClipSource, keys: Sequence[str], folder: Path, encode: Callable[[Clip], dict[str, Tensor]], facts: Any
+) -> Stage[Store]:
+    """Run the clips ``keys`` of ``source`` through ``encode`` into ``folder``; clips that are there already are not read again.
 
     Args:
-        total: how many clips there are.
         encode: arrays of a clip, each (frames, ...).
         facts: what the arrays depend on, as JSON takes it; a store made under other facts is refused.
 
@@ -91,20 +92,30 @@ def build_store(source: Iterable[Clip], total: int, folder: Path, encode: Callab
         return Store(folder)
     with written_beside(began) as temporary:
         temporary.write_text(json.dumps(known), encoding="utf-8")
-    rows: list[dict[str, Any]] = []
-    for clip in source:
-        path = folder / f"{clip.key}.safetensors"
-        if not path.is_file():
-            arrays = {name: array.contiguous() for name, array in encode(clip).items()}
-            with written_beside(path) as temporary:
-                save_file(arrays, temporary)
-        rows.append({"key": clip.key, "person": clip.person, "frames": len(clip)})
-        yield Progress("cache", len(rows), total)
+    rows = {key: row for key in keys if (row := _row(folder / f"{key}.safetensors"))}
+    for clip in source.read([key for key in keys if key not in rows]):
+        arrays = {name: array.contiguous() for name, array in encode(clip).items()}
+        rows[clip.key] = {"key": clip.key, "person": clip.person, "frames": len(clip)}
+        with written_beside(folder / f"{clip.key}.safetensors") as temporary:
+            save_file(arrays, temporary, {"clip": json.dumps(rows[clip.key])})
+        yield Progress("cache", len(rows), len(keys))
     if not rows:
         raise PortraitError(f"There are no clips to train on for {folder}. Give a folder of shards that holds some.")
     with written_beside(manifest) as temporary:
-        temporary.write_text(json.dumps({"clips": rows}), encoding="utf-8")
+        temporary.write_text(json.dumps({"clips": [rows[key] for key in keys if key in rows]}), encoding="utf-8")
     return Store(folder)
+
+
+def _row(path: Path) -> dict[str, Any] | None:
+    """What the manifest says of a clip that is stored, or None."""
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            row: dict[str, Any] = json.loads((file.metadata() or {})["clip"])
+    except (KeyError, json.JSONDecodeError, SafetensorError):
+        return None  # made anew
+    return row
 
 
 def pixels(clip: Clip) -> dict[str, Tensor]:

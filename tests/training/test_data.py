@@ -10,17 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from hp_core.config import PortraitConfig
 from hp_core.demo.performance import Performance
 from hp_core.demo.world import TRAINING_SEEDS
 from hp_core.errors import OptionError, PortraitError
-from hp_core.progress import result
+from hp_core.progress import Notice, result
 from hp_core.training.augment import colour_jitter, crop_jitter
 from hp_core.training.regions import region_weight
 from hp_core.training.rendered import RenderedSource
-from hp_core.training.run import VALIDATION_SEED
-from hp_core.training.settings import read_settings
+from hp_core.training.settings import DataConfig, read_settings
+from hp_core.training.shards import ShardWriter
+from hp_core.training.sources import SPARED, VALIDATION_SEED, clip_source, split
 from hp_core.training.store import Store, build_store, pixels
 from hp_core.training.stylize import AnimeGan
 
@@ -46,8 +49,8 @@ def test_a_clip_is_the_same_every_time_and_its_arrays_fit() -> None:
 
 
 def test_workers_give_what_one_process_gives() -> None:
-    clips = list(source())
-    assert [clip.key for clip in clips] == ["rendered-0000000", "rendered-0000001", "rendered-0000002"]
+    clips = list(source().read(source().keys))
+    assert [clip.key for clip in clips] == source().keys == ["rendered-0000000", "rendered-0000001", "rendered-0000002"]
     assert np.array_equal(clips[2].frames, source()[2].frames)
 
 
@@ -85,47 +88,108 @@ def test_training_and_validation_stay_clear_of_the_held_out_people() -> None:
         assert VALIDATION_SEED + data.seed + data.held_out in TRAINING_SEEDS
 
 
-def build(folder: Path, clips: Any, facts: Any = None) -> Store:
-    return result(build_store(clips, 3, folder, pixels, facts or {"a": 1}))
+def build(folder: Path, clips: int = 3, facts: Any = None, encode: Any = pixels) -> Store:
+    return result(build_store(source(), source().keys[:clips], folder, encode, facts or {"a": 1}))
 
 
 def test_a_store_gives_back_any_rows(tmp_path: Path) -> None:
-    clips = [source()[i] for i in range(3)]
-    store = build(tmp_path, clips)
+    clip = source()[1]
+    store = build(tmp_path)
     assert (len(store), store.lengths, store.people[1]) == (3, [7, 7, 7], "0000001")
     item = store.read(1, ("frames", "rotation", "nothing"), np.array([5, 0]))
     assert set(item) == {"frames", "rotation"}
-    assert np.array_equal(item["frames"].numpy(), clips[1].frames[[5, 0]])
-    assert torch.equal(store.read(1, ("frames",), slice(2, 4))["frames"], torch.from_numpy(clips[1].frames[2:4]))
+    assert np.array_equal(item["frames"].numpy(), clip.frames[[5, 0]])
+    assert torch.equal(store.read(1, ("frames",), slice(2, 4))["frames"], torch.from_numpy(clip.frames[2:4]))
 
 
 def test_an_interrupted_store_goes_on_and_is_not_used_before(tmp_path: Path) -> None:
-    clips = [source()[i] for i in range(3)]
-    stage = build_store(clips, 3, tmp_path, pixels, {"a": 1})
+    seen: list[str] = []
+
+    def encode(clip: Any) -> Any:
+        seen.append(clip.key)
+        return pixels(clip)
+
+    stage = build_store(source(), source().keys, tmp_path, encode, {"a": 1})
     next(stage)
     next(stage)
     stage.close()
     with pytest.raises(PortraitError, match="no finished store"):
         Store(tmp_path)
-    times = {path: path.stat().st_mtime_ns for path in tmp_path.glob("rendered*")}
-    assert len(times) == 2
-    assert len(build(tmp_path, clips)) == 3
-    assert all(path.stat().st_mtime_ns == time for path, time in times.items())
+    first, second, third = source().keys
+    assert seen == [first, second]
+    (tmp_path / f"{first}.safetensors").write_bytes(b"a power cut")
+    assert build(tmp_path, encode=encode).keys == [first, second, third], "in the source's order, whenever they were made"
+    assert seen == [first, second, first, third], "the whole one was made again"
 
 
 def test_a_store_of_other_settings_is_refused(tmp_path: Path) -> None:
-    build(tmp_path, [source()[0]])
+    build(tmp_path, 1)
     with pytest.raises(PortraitError, match="made with other settings or weights"):
-        build(tmp_path, [source()[0]], {"a": 2})
+        build(tmp_path, 1, {"a": 2})
 
 
 def test_a_store_without_clips_is_no_store(tmp_path: Path) -> None:
     with pytest.raises(PortraitError, match="no clips to train on"):
-        build(tmp_path, [])
+        build(tmp_path, 0)
+
+
+@given(counts=st.lists(st.integers(1, 30), min_size=1, max_size=40), wanted=st.integers(1, 12), seed=st.integers(0, 99))
+def test_whole_people_are_held_out_where_that_costs_little(counts: list[int], wanted: int, seed: int) -> None:
+    everybody = [person for person, count in enumerate(counts) for _ in range(count)]
+    order = np.random.default_rng(seed).permutation(len(everybody))
+    people = {f"clip {number}": str(everybody[at]) for number, at in enumerate(order)}
+    assume(len(people) > wanted)
+    training, aside, strangers = split(people, wanted)
+    assert len(aside) == wanted
+    assert not set(training) & set(aside)
+    assert all(keys == [key for key in people if key in set(keys)] for keys in (training, aside)), "in the source's order"
+    unused = len(people) - len(training) - len(aside)
+    assert training
+    assert unused <= SPARED * len(people)
+    shared = {people[key] for key in training} & {people[key] for key in aside}
+    if strangers:
+        assert not shared
+    else:
+        assert unused == 0
+        assert aside == list(people)[:wanted]
+
+
+def test_a_person_can_be_a_folder_of_videos(tmp_path: Path) -> None:
+    names = ["anna/one", "anna/two", "ben/one", "carl"]
+    with ShardWriter(tmp_path) as writer:
+        for name in names:
+            writer.add(replace(source()[0], key=name.replace("/", "-"), person=name))
+    data = DataConfig(shards=str(tmp_path), held_out=1)
+
+    def keys(people: str, held_out: bool) -> list[str]:
+        return result(clip_source(replace(data, people=people), tiny.config(), held_out=held_out)).keys
+
+    assert (keys("video", True), keys("video", False)) == (["anna-one"], ["anna-two", "ben-one", "carl"])
+    assert (keys("folder", True), keys("folder", False)) == (["ben-one"], ["anna-one", "anna-two", "carl"])
+    with pytest.raises(OptionError, match=r"has 4 clips and data\.held_out is 4"):
+        result(clip_source(replace(data, held_out=4), tiny.config(), held_out=True))
+
+
+def test_that_strangers_are_not_judged_is_said(tmp_path: Path) -> None:
+    with ShardWriter(tmp_path) as writer:
+        for number in range(3):
+            writer.add(replace(source()[0], key=f"clip-{number}", person="one video"))
+    events = list(clip_source(DataConfig(shards=str(tmp_path), held_out=1), tiny.config(), held_out=True))
+    assert [event.text for event in events if isinstance(event, Notice)] == [
+        f"The held-out clips of {tmp_path} show people who are trained on: it has 1, and keeping whole people aside would cost too many "
+        "clips. Validation does not say how the network does on strangers."
+    ]
+
+
+def test_videos_of_one_person_each_lose_nothing_and_one_person_alone_is_trained_on() -> None:
+    several = {f"clip {number}": f"video {number}" for number in range(5)}
+    assert split(several, 2) == (list(several)[2:], list(several)[:2], True)
+    alone = dict.fromkeys(several, "video")
+    assert split(alone, 2) == (list(alone)[2:], list(alone)[:2], False)
 
 
 def test_a_damaged_clip_is_named(tmp_path: Path) -> None:
-    store = build(tmp_path, [source()[0]])
+    store = build(tmp_path, 1)
     (tmp_path / f"{store.keys[0]}.safetensors").write_bytes(b"broken")
     with pytest.raises(PortraitError, match=r"rendered-0000000.safetensors is damaged"):
         Store(tmp_path).read(0, ("frames",), slice(None))

@@ -43,7 +43,7 @@ def encode(networks: tuple[PortraitConfig, dict[str, Any]]) -> PredictionEncoder
 @pytest.fixture(scope="module")
 def store(encode: PredictionEncoder, tmp_path_factory: pytest.TempPathFactory) -> Store:
     source = RenderedSource(tiny.DATA, encode.model.face)
-    return result(build_store((source[i] for i in range(2)), 2, tmp_path_factory.mktemp("predicted"), encode, {}))
+    return result(build_store(source, source.keys[:2], tmp_path_factory.mktemp("predicted"), encode, {}))
 
 
 def task(networks: tuple[PortraitConfig, dict[str, Any]], store: Store, settings: DecoderTraining, saved: dict[str, Any]) -> DecoderTask:

@@ -106,9 +106,9 @@ def test_what_comes_out(videos: Path, shards: Path):
     assert sorted(os.listdir(shards)) == ["clips-000000.tar", "clips-000001.tar", JOURNAL, REPORT]
     source = ShardSource(shards, head_size=64)
     clips = list(source)
-    assert len(source) == len(clips) == 4
+    assert [clip.key for clip in clips] == source.keys
     assert source.skipped == {}
-    assert [clip.person for clip in clips] == ["one"] * 3 + ["süd/one"]
+    assert [clip.person for clip in clips] == list(source.people.values()) == ["one"] * 3 + ["süd/one"]
     assert [len(clip) for clip in clips] == [10, 10, 4, 10]
     assert len({clip.key for clip in clips}) == 4
     assert [clip.key for clip in source] == [clip.key for clip in clips], "the order changed"
@@ -360,7 +360,7 @@ def test_a_broken_member_is_skipped_and_counted(
     rewrite(path, lambda name, data: damage(data) if name == f"{key}.{member}" else data)
     source = ShardSource(tmp_path, head_size=64)
     kept = [clip.key for clip in source]
-    assert len(kept) == len(source) == 1
+    assert len(kept) == 1
     assert key not in kept
     assert list(source.skipped) == [key]
     assert re.search(reason, source.skipped[key]), source.skipped[key]
@@ -373,7 +373,7 @@ def test_a_damaged_shard_costs_its_own_clips(shards: Path, tmp_path: Path):
     (tmp_path / "clips-000000.tar").write_bytes(whole[: len(whole) * 3 // 4])
     (tmp_path / "clips-000002.tar").write_bytes(b"no tar at all" * 100)
     source = ShardSource(tmp_path, head_size=64)
-    assert len(list(source)) == len(source) == 3
+    assert len(list(source)) == 3
     assert {"clips-000000.tar", "clips-000002.tar"} < set(source.skipped)
     with tarfile.open(shards / "clips-000000.tar") as tar:
         second = tar.getmembers()[4].offset  # of the second clip's first member

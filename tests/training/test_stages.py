@@ -40,7 +40,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Store]:
     folder, stores = tmp_path_factory.mktemp("pixels"), []
     for name, first in (("a", 0), ("b", 900_000)):
         source = RenderedSource(tiny.DATA, tiny.config().face, first=first)
-        stores.append(result(build_store((source[i] for i in range(3)), 3, folder / name, pixels, {})))
+        stores.append(result(build_store(source, source.keys, folder / name, pixels, {})))
     return stores[0], stores[1]
 
 
@@ -130,7 +130,7 @@ def test_the_identity_encoder_learns_and_has_arcfaces_interface(stores: tuple[St
 
 def test_one_person_is_not_enough_for_an_identity(tmp_path: Path) -> None:
     source = RenderedSource(tiny.DATA, tiny.config().face)
-    store = result(build_store([source[0]], 1, tmp_path, pixels, {}))
+    store = result(build_store(source, source.keys[:1], tmp_path, pixels, {}))
     with pytest.raises(OptionError, match="needs at least two"):
         IdentityTask(IdentityTraining(optim=OPTIM), store, store, tmp_path / "a.onnx")
 

@@ -96,7 +96,7 @@ def features(model: PortraitConfig, modules: dict[str, nn.Module], folder: Path,
     models: Any = PortraitModels(config=model, identity=Likeness(), fingerprint="tiny", **modules)  # type: ignore[arg-type]
     encode = ClipEncoder(models, device=torch.device("cpu"), variants=data.motion_variants, jitter=0.4)
     source = RenderedSource(data, model.face, first=first)
-    return result(build_store((source[i] for i in range(len(source))), len(source), folder, encode, {"first": first}))
+    return result(build_store(source, source.keys, folder, encode, {"first": first}))
 
 
 def trained(modules: dict[str, nn.Module]) -> dict[str, nn.Module]:
