@@ -10,7 +10,8 @@ from .face import FaceCrop, TrackPreview
 from .load import Download, Load
 from .lora import AddLora
 from .motion import IntensityEstimate, MotionEncode
-from .motion_files import MotionEdit, MotionLoad, MotionMix, MotionSave
+from .motion_edit import MotionEdit, MotionJoin, MotionMix
+from .motion_files import MotionLoad, MotionSave
 from .pose import DwposeKeypoints, PoseAlign
 from .sampler import PortraitSampler, SamplerOptions
 
@@ -32,6 +33,7 @@ NODES: list[type[io.ComfyNode]] = [
     MotionLoad,
     MotionEdit,
     MotionMix,
+    MotionJoin,
     TrackPreview,
     DrawnFaces,
 ]
