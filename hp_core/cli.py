@@ -65,7 +65,7 @@ def download(
     folder: Annotated[Path, typer.Argument(help="Where to: files come in the reference layout.")] = Path("pretrained_weights"),
     what: Annotated[
         list[str] | None,
-        typer.Option("--for", help="animate (default), identity, faces, dwpose, evaluation, yolo or all. Repeatable."),
+        typer.Option("--for", help="animate (default), identity, faces, dwpose, evaluation, training, yolo or all. Repeatable."),
     ] = None,
     mirror: Annotated[bool, typer.Option(help="Take gated files (SVD's VAE) from an open mirror.")] = False,
     as_json: Json = False,

@@ -113,9 +113,9 @@ def train(
 
     On several devices or processes: `accelerate launch -m hp_core.cli train ...`.
     """
+    from hp_core.training.processes import is_first_process
     from hp_core.training.run import run_stage
     from hp_core.training.settings import read_settings
-    from hp_core.training.trainer import is_first_process
 
     pairs = [change.partition("=") for change in changes or []]
     settings = read_settings(config, {name: value for name, _, value in pairs})

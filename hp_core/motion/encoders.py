@@ -40,5 +40,6 @@ class HeadPoseEncoder(nn.Module):
 
     def forward(self, head_crops: Tensor) -> tuple[Tensor, Tensor]:
         """(frames, 3, 256, 256) in 0..1 -> rotation (frames, 3) in degrees, -180..180, and translation (frames, 3), -2..2."""
-        out = torch.sigmoid(self.head_pose_net(head_crops * 2 + self.offset))
+        # In float32, also under autocast: bfloat16 has steps of a degree here.
+        out = torch.sigmoid(self.head_pose_net(head_crops * 2 + self.offset).float())
         return out[:, :3] * 360 - 180, out[:, 3:] * 4 - 2

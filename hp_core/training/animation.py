@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from hp_core.appearance.encode import vit_normalise
 from hp_core.config import MotionConfig, PortraitConfig, PoseStyle
@@ -31,10 +32,12 @@ from hp_core.training.store import Store
 from hp_core.training.trainer import step_generator, step_seed
 from hp_core.unet.temporal import set_spatial_only
 from hp_core.vae import decode_chunks, to_uint8
+from hp_core.values import PoseMaps
 
 TRAINED = ("unet", "motion_proj", "dino", "image_proj", "pose_guider")
 """Modules of this stage, by their published files' names."""
 
+_WHOLE = PoseStyle(eyes=True)
 _LEAN = 0.2  # most that a reckoned neck stands beside the eyes, in its lengths: those of a turned head are not above its ears
 
 _BANDS = {"low": (0.0, 1.0), "mid": (1.0, 20.0), "high": (20.0, float("inf"))}  # of sigma, for the curves
@@ -78,7 +81,7 @@ class AnimationLoss(nn.Module):
     ) -> dict[str, Tensor]:
         """latents, noise (b, f, z, h, w), the former unscaled; sigma (b,); reference (b, z, h, w), unscaled; vit (b, 3, s, s)
         normalised; id_embedding (b, 512); feature (b, f, E); rotation, translation (b, f, 3); levels (b,) long; keep_* (b,) 0 or 1;
-        poses (n, 3, S, S) in 0..1, the first one black; pose_row (b * f,) long into them; weight (b, f, z, h, w); points
+        poses (n, 3, S, S) uint8, the first one black; pose_row (b * f,) long into them; weight (b, f, z, h, w); points
         (b, f, 5, 2) in pixels of the frames."""
         batch, frames = latents.shape[:2]
         x0 = latents * self.scaling
@@ -90,7 +93,7 @@ class AnimationLoss(nn.Module):
             appearance=self.appearance_tokens(vit, id_embedding)[:, None] * keep_appearance[:, None, None, None],
             motion=self.motion(feature, rotation, translation, expression_level, head_level) * keep_motion[:, None, None, None],
             added_time_ids=self.time_ids.expand(batch, -1),  # type: ignore[operator]
-            pose=rearrange(self.pose_guider(poses)[pose_row], "(b f) c h w -> b f c h w", b=batch),  # type: ignore[operator]
+            pose=rearrange(self._guided(poses.float() / 255)[pose_row], "(b f) c h w -> b f c h w", b=batch),
         )
         error = (v.float() - velocity(x0, noise, sigma)).square()
         per_clip = (error * weight).mean(dim=(1, 2, 3, 4))
@@ -109,6 +112,13 @@ class AnimationLoss(nn.Module):
             metrics[f"loss_{name}"] = (error.mean(dim=(1, 2, 3, 4)) * inside).sum()
             metrics[f"loss_{name}{COUNT}"] = inside.sum()
         return metrics
+
+    def _guided(self, poses: Tensor) -> Tensor:
+        """The pose guider's features of maps (n, 3, S, S) in 0..1."""
+        if self.config.optim.gradient_checkpointing:
+            guided: Tensor = checkpoint(self.pose_guider, poses, use_reentrant=False)
+            return guided
+        return self.pose_guider(poses)  # type: ignore[operator,no-any-return]
 
     def appearance_tokens(self, vit: Tensor, id_embedding: Tensor) -> Tensor:
         """(b, tokens, channels)."""
@@ -202,11 +212,9 @@ class AnimationTask:
         }
 
     def _levels(self, store: Store, index: int, frames: np.ndarray) -> tuple[int, int]:
-        """Intensity levels of the chunk about the window, as inference finds them over its chunks."""
-        config, length = self.portrait.motion, store.lengths[index]
-        chunk = min(max(config.chunk, len(frames)), length)
-        first = int(np.clip(int(frames.mean()) - chunk // 2, 0, length - chunk))
-        return intensity_levels(store.read(index, ("five_points",), slice(first, first + chunk))["five_points"].numpy(), config)
+        """Intensity levels of the chunk about the window, at the window's stride, as inference finds them over its chunks."""
+        rows = chunk_about(frames, self.portrait.motion.chunk, store.lengths[index])
+        return intensity_levels(store.read(index, ("five_points",), rows)["five_points"].numpy(), self.portrait.motion)
 
     def _pose(self, index: int, frames: np.ndarray, rng: np.random.Generator) -> list[np.ndarray | None]:
         """Skeletons of the window, some edges left out alike in all frames; None stands for black."""
@@ -223,8 +231,7 @@ class AnimationTask:
             points = item["keypoints"].numpy()
         else:
             return [None] * len(frames)
-        whole = PoseStyle(eyes=True)
-        return [draw_skeleton(frame, self.portrait.face.image_size, whole, kept=kept) for frame in points]
+        return [draw_skeleton(frame, self.portrait.face.image_size, _WHOLE, kept=kept) for frame in points]
 
     @torch.no_grad()
     def validate(self, step: int, folder: Path) -> dict[str, float]:
@@ -247,10 +254,15 @@ class AnimationTask:
         return {"psnr": float(-10 * torch.log10(torch.stack(errors)).mean())}
 
     def redraw(self, index: int, device: torch.device) -> Tensor:
-        """Latents (F, z, h, w) of held-out clip ``index``, or of its beginning, sampled from its first frame and its own motion."""
-        item = self.held_out.read(index, DRAWN_FROM, slice(self.config.validation_frames))
+        """Latents (F, z, h, w) of held-out clip ``index``, or of its beginning, sampled from its first frame and its own motion; with
+        its skeleton, where most clips are trained with theirs."""
+        item = self.held_out.read(index, (*DRAWN_FROM, "keypoints"), slice(self.config.validation_frames))
+        pose, size = None, self.portrait.face.image_size
+        if self.config.pose > 0.5 and "keypoints" in item:
+            table, rows = _pose_table([draw_skeleton(points, size, _WHOLE) for points in item["keypoints"].numpy()], size)
+            pose = PoseMaps(table, rows, "own")
         levels = self._levels(self.held_out, index, np.arange(len(item["latents"])))
-        return redraw(self.loss, self.portrait, item, levels, steps=self.config.validation_steps, device=device)
+        return redraw(self.loss, self.portrait, item, levels, pose=pose, steps=self.config.validation_steps, device=device)
 
     def decoded(self, latents: Tensor) -> Tensor:
         """Latents (F, z, h, w), unscaled, as frames (F, S, S, 3) uint8."""
@@ -268,13 +280,21 @@ DRAWN_FROM = ("latents", "vit", "id", "feature", "rotation", "translation")
 
 @torch.no_grad()
 def redraw(
-    loss: AnimationLoss, portrait: PortraitConfig, item: dict[str, Tensor], levels: tuple[int, int], *, steps: int, device: torch.device
+    loss: AnimationLoss,
+    portrait: PortraitConfig,
+    item: dict[str, Tensor],
+    levels: tuple[int, int],
+    *,
+    pose: PoseMaps | None = None,
+    steps: int,
+    device: torch.device,
 ) -> Tensor:
-    """Latents (F, z, h, w), unscaled, of a clip sampled from its first frame and its own motion, with a black pose map.
+    """Latents (F, z, h, w), unscaled, of a clip sampled from its first frame and its own motion.
 
     Args:
         item: the arrays `DRAWN_FROM` of the clip, as `ClipEncoder` makes them.
         levels: of intensity, expression and head.
+        pose: what the guider sees; None: black.
     """
     item = {name: item[name].to(device) for name in DRAWN_FROM}
     at = [torch.tensor([level], device=device) for level in levels]
@@ -292,7 +312,7 @@ def redraw(
         reference_latent=reference,
         appearance=tokens,
         motion=motion,
-        pose=black_pose(len(motion), (portrait.face.image_size,) * 2),
+        pose=black_pose(len(motion), (portrait.face.image_size,) * 2) if pose is None else pose,
         config=sampling,
         schedule=make_schedule(portrait.scheduler, steps, sampling.sampler),
         scaling_factor=scaling,
@@ -348,11 +368,19 @@ def window_frames(length: int, frames: int, stride: int, rng: np.random.Generato
     return np.minimum(int(rng.integers(room + 1)) + step * np.arange(frames), length - 1)
 
 
+def chunk_about(frames: np.ndarray, chunk: int, length: int) -> np.ndarray:
+    """Rows of the ``chunk`` frames about a window (of `window_frames`), at its stride; fewer in a short clip; (n,) int."""
+    step = max(int(frames[1] - frames[0]), 1) if len(frames) > 1 else 1
+    count = min(max(chunk, len(frames)), 1 + (length - 1) // step)
+    first = int(np.clip(int(frames.mean()) - step * (count // 2), 0, length - 1 - step * (count - 1)))
+    return first + step * np.arange(count)
+
+
 def _pose_table(pictures: list[np.ndarray | None], size: int) -> tuple[Tensor, Tensor]:
-    """Distinct pose maps (n, 3, S, S) in 0..1, black first, and each frame's row in them."""
+    """Distinct pose maps (n, 3, S, S) uint8, black first, and each frame's row in them."""
     maps, rows = [np.zeros((size, size, 3), np.uint8)], []
     for picture in pictures:
         rows.append(0 if picture is None else len(maps))
         if picture is not None:
             maps.append(picture)
-    return rearrange(torch.from_numpy(np.stack(maps)), "n h w c -> n c h w").float() / 255, torch.tensor(rows)
+    return rearrange(torch.from_numpy(np.stack(maps)), "n h w c -> n c h w"), torch.tensor(rows)

@@ -21,6 +21,7 @@ from hp_core.demo.styles import STYLES
 from hp_core.demo.world import portrait_performance
 from hp_core.face.crop import head_crop, motion_crop
 from hp_core.training.clips import Clip
+from hp_core.training.processes import process_count
 from hp_core.training.settings import DataConfig
 
 EXPRESSION = ("jaw", "smile", "pucker", "brows", "blink_left", "blink_right", "gaze_x", "gaze_y")
@@ -59,7 +60,8 @@ class RenderedSource:
         wanted = set(keys)
         indices = [index for index, key in enumerate(self.keys) if key in wanted]
         # Drawing is single-threaded; batches bound what waits for a slower reader.
-        with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        workers = max((os.cpu_count() or 1) // process_count(), 1)
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             for start in range(0, len(indices), _BATCH):
                 yield from pool.map(self.__getitem__, indices[start : start + _BATCH])
 

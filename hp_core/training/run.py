@@ -20,14 +20,14 @@ from hp_core.config import PortraitConfig
 from hp_core.config_files import read_config
 from hp_core.pipeline import default_device
 from hp_core.progress import Notice, Stage
-from hp_core.training.clips import ClipSource
 from hp_core.training.features import ClipEncoder
+from hp_core.training.processes import first_process_first
 from hp_core.training.settings import STAGES, DataConfig, TrainConfig
 from hp_core.training.sources import clip_source
 from hp_core.training.start import prepare_weights
 from hp_core.training.store import Store, build_store, pixels
 from hp_core.training.stylize import AnimeGan
-from hp_core.training.trainer import Outcome, Task, first_process_first, train
+from hp_core.training.trainer import Outcome, Task, train
 from hp_core.weights.catalog import CATALOG
 from hp_core.weights.load import file_fingerprint, load_models, load_module
 from hp_core.weights.tools import save_module, write_config
@@ -47,7 +47,7 @@ def run_stage(stage: str, config: TrainConfig, folder: Path, *, minutes: float |
     check_choice("stage", stage, STAGES)
     with first_process_first():
         yield from prepare_weights(config, folder / "weights")
-        task = yield from _TASKS[stage](config, folder, clips or folder)
+    task = yield from _TASKS[stage](config, folder, clips or folder)
     part = getattr(config, stage)
     facts = {"preset": config.preset, "stage": stage, **({"without": config.without} if config.without else {}), **asdict(part)}
     # A run may be made longer, and helped on where it is unstable or short of memory.
@@ -128,7 +128,6 @@ def pixel_stores(data: DataConfig, model: PortraitConfig, folder: Path) -> Stage
         part = yield from clip_source(data, model, held_out=held_out)
         place = folder / f"pixels{'-held-out' if held_out else ''}-{len(part.keys)}x{data.frames}"  # stages may want other ones
         stores.append((yield from build_store(part.source, part.keys, place, pixels, part.facts)))
-        yield from _left_out(part.source)
     return stores[0], stores[1]
 
 
@@ -138,21 +137,20 @@ def feature_store(config: TrainConfig, weights: Path, folder: Path, *, held_out:
     part = yield from clip_source(data, read_config(weights), held_out=held_out)
     place = folder / ("features-held-out" if held_out else "features")
     facts = part.facts | {"weights": {name: _digest(weights, name) for name in ("vae", "expression", "headpose", "arcface")}}
-    facts |= {"jitter": config.motion.jitter}
+    variants = 1 if held_out else data.motion_variants
+    facts |= {"jitter": config.motion.jitter, "motion_variants": variants}
     device = default_device()
     models = yield from load_models(weights, device=device, dtype=torch.float32, to_be_trained=True)
     encode = ClipEncoder(
         models,
         device=device,
-        variants=1 if held_out else data.motion_variants,
+        variants=variants,
         jitter=config.motion.jitter,
         stylizer=AnimeGan(Path(data.stylizer)) if data.stylizer and data.style_share and not held_out else None,
         style_share=data.style_share,
         seed=data.seed,
     )
-    store = yield from build_store(part.source, part.keys, place, encode, facts)
-    yield from _left_out(part.source)
-    return store
+    return (yield from build_store(part.source, part.keys, place, encode, facts))
 
 
 def prediction_store(config: TrainConfig, weights: Path, folder: Path, *, held_out: bool) -> Stage[Store]:
@@ -171,16 +169,7 @@ def prediction_store(config: TrainConfig, weights: Path, folder: Path, *, held_o
     features = ClipEncoder(models, device=device, variants=1, jitter=0.0, seed=stage.data.seed)
     encode = PredictionEncoder(features, loss, models.config, steps=stage.steps, device=device)
     place = folder / f"predicted{'-held-out' if held_out else ''}"
-    store = yield from build_store(part.source, part.keys, place, encode, facts)
-    yield from _left_out(part.source)
-    return store
-
-
-def _left_out(source: ClipSource) -> Stage[None]:
-    """Say what a source could not read; the rest is trained on."""
-    if source.skipped:
-        first = next(iter(source.skipped))
-        yield Notice(f"{len(source.skipped)} clips could not be read and are left out, the first {first}: {source.skipped[first]}")
+    return (yield from build_store(part.source, part.keys, place, encode, facts))
 
 
 def _digest(weights: Path, name: str) -> str:

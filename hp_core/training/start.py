@@ -31,7 +31,7 @@ def prepare_weights(config: TrainConfig, weights: Path) -> Stage[None]:
     DINOv2) begin as training begins them, and so do whole modules; both is said. SVD's UNet takes 4 + 4 channels as this one does.
 
     Raises:
-        OptionError: ``config.start`` does not exist.
+        OptionError: ``config.start`` does not exist, or holds the published adapters without the ID encoder they know people by.
         WeightsError: a file holds tensors of another model.
     """
     if (weights / "portrait.json").is_file():
@@ -41,8 +41,15 @@ def prepare_weights(config: TrainConfig, weights: Path) -> Stage[None]:
         start = weights_folder(start)
     elif start is not None and not start.is_dir():
         raise OptionError(f"start is {start}, which is no folder. Name one with SVD's or the published weights, or leave it empty.")
-    model = PortraitConfig.preset(config.preset) if start is None or not (start / "portrait.json").is_file() else read_config(start)
+    own = start is not None and (start / "portrait.json").is_file()  # a set of this package's, not published files
+    model = read_config(start) if start is not None and own else PortraitConfig.preset(config.preset)
     model = model.without(config.without) if config.without else model
+    arcface = CATALOG["arcface"].find(start) if start is not None else None
+    if start is not None and not own and arcface is None and CATALOG["dino"].find(start) and model.appearance.id_features:
+        raise OptionError(
+            f"{start} holds the published adapters, which know people by ArcFace, and no {CATALOG['arcface'].path}. Get it with "
+            f"`hp-portrait download {start} --for identity`, or train without it (`without: id_features`)."
+        )
     begun_whole: dict[str, bool] = {}
     with staged_folder(weights) as stage:
         for done, name in enumerate(MODULES, 1):
@@ -58,7 +65,6 @@ def prepare_weights(config: TrainConfig, weights: Path) -> Stage[None]:
                 yield Notice(f"{start} holds no {CATALOG[name].purpose}: it begins untrained.")
             save_module(stage, name, module.state_dict(), torch.float32)
             yield Progress("start", done, len(MODULES))
-        arcface = CATALOG["arcface"].find(start) if start is not None else None
         if arcface is not None:
             target = stage / CATALOG["arcface"].path
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ from torch import Tensor
 
 from hp_core.errors import PortraitError
 from hp_core.files import make_folder, written_beside
-from hp_core.progress import Progress, Stage
+from hp_core.progress import Notice, Progress, Stage
 from hp_core.training.clips import Clip, ClipSource
+from hp_core.training.processes import is_first_process, process_count, process_index, wait_for_all
 
 MANIFEST = "store.json"
+_OPEN = 64  # files at once: each is a memory map, of which a process may have 65,530
 
 
 class Store:
@@ -42,7 +45,7 @@ class Store:
         self.keys: list[str] = [clip["key"] for clip in facts["clips"]]
         self.lengths: list[int] = [clip["frames"] for clip in facts["clips"]]
         self.people: list[str] = [clip["person"] for clip in facts["clips"]]
-        self._open: dict[int, Any] = {}
+        self._open: OrderedDict[int, Any] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -60,6 +63,8 @@ class Store:
                 self._open[index] = safe_open(path, framework="pt")
             except (OSError, SafetensorError) as error:
                 raise PortraitError(f"{path} is damaged ({error}). Delete it and {self.folder / MANIFEST}, and run again.") from error
+            if len(self._open) > _OPEN:
+                self._open.popitem(last=False)
         return self._open[index]
 
 
@@ -74,6 +79,9 @@ def build_store(
     source: ClipSource, keys: Sequence[str], folder: Path, encode: Callable[[Clip], dict[str, Tensor]], facts: Any
 ) -> Stage[Store]:
     """Run the clips ``keys`` of ``source`` through ``encode`` into ``folder``; clips that are there already are not read again.
+
+    The processes of a launch share the clips out; each calls this, and has the whole store at the end. Clips that cannot be read are
+    left out, which is said.
 
     Args:
         encode: arrays of a clip, each (frames, ...).
@@ -92,22 +100,32 @@ def build_store(
         return Store(folder)
     with written_beside(began) as temporary:
         temporary.write_text(json.dumps(known), encoding="utf-8")
-    rows = {key: row for key in keys if (row := _row(folder / f"{key}.safetensors"))}
-    for clip in source.read([key for key in keys if key not in rows]):
+    mine = keys[process_index() :: process_count()]
+    missing = [key for key in mine if _row(folder, key) is None]
+    for done, clip in enumerate(source.read(missing), len(mine) - len(missing) + 1):
         arrays = {name: array.contiguous() for name, array in encode(clip).items()}
-        rows[clip.key] = {"key": clip.key, "person": clip.person, "frames": len(clip)}
+        row = {"key": clip.key, "person": clip.person, "frames": len(clip)}
         with written_beside(folder / f"{clip.key}.safetensors") as temporary:
-            save_file(arrays, temporary, {"clip": json.dumps(rows[clip.key])})
-        yield Progress("cache", len(rows), len(keys))
-    if not rows:
-        raise PortraitError(f"There are no clips to train on for {folder}. Give a folder of shards that holds some.")
-    with written_beside(manifest) as temporary:
-        temporary.write_text(json.dumps({"clips": [rows[key] for key in keys if key in rows]}), encoding="utf-8")
+            save_file(arrays, temporary, {"clip": json.dumps(row)})
+        yield Progress("cache", done, len(mine))
+    wait_for_all()
+    if is_first_process():
+        rows = [stored for key in keys if (stored := _row(folder, key))]
+        if not rows:
+            raise PortraitError(f"There are no clips to train on for {folder}. Give a folder of shards that holds some.")
+        lost = max(len(keys) - len(rows), len(source.skipped))
+        if lost:
+            first = next((f", the first {what}: {reason}" for what, reason in source.skipped.items()), "")
+            yield Notice(f"{lost} clips could not be read and are left out{first}")
+        with written_beside(manifest) as temporary:
+            temporary.write_text(json.dumps({"clips": rows}), encoding="utf-8")
+    wait_for_all()
     return Store(folder)
 
 
-def _row(path: Path) -> dict[str, Any] | None:
+def _row(folder: Path, key: str) -> dict[str, Any] | None:
     """What the manifest says of a clip that is stored, or None."""
+    path = folder / f"{key}.safetensors"
     if not path.is_file():
         return None
     try:

@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,6 +32,7 @@ from hp_core.training.curves import curves, means_of
 from hp_core.training.ema import Ema
 from hp_core.training.interrupts import interrupts
 from hp_core.training.muon import Muon, matrices
+from hp_core.training.processes import wait_for_all
 from hp_core.training.settings import LogConfig, OptimConfig
 from hp_core.weights.load import first_line
 
@@ -84,30 +84,6 @@ def learning_rate(config: OptimConfig, step: int) -> float:
         return config.lr * rise
     part = min(max(step - config.warmup, 0) / max(config.steps - config.warmup, 1), 1.0)
     return config.lr * rise * (config.final_lr + (1 - config.final_lr) * (1 + float(np.cos(np.pi * part))) / 2)
-
-
-@contextmanager
-def first_process_first() -> Iterator[None]:
-    """What the block writes is written by the first process; the others wait for it, then run the block and find it there.
-
-    Raises:
-        OptionError: accelerate is not installed.
-    """
-    try:
-        from accelerate import PartialState
-    except ImportError as error:
-        raise OptionError("Training needs accelerate: pip install 'hunyuanportrait[train]'.") from error
-    # Drawing and encoding a data set takes longer than the half hour that processes wait for each other unless told.
-    on_cpu = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes") or not torch.accelerator.is_available()
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    state = PartialState(cpu=on_cpu, timeout=timedelta(days=2)) if several else PartialState(cpu=on_cpu)
-    with state.main_process_first():
-        yield
-
-
-def is_first_process() -> bool:
-    """Whether this process is the one that writes and reports."""
-    return int(os.environ.get("RANK", "0")) == 0
 
 
 def train(
@@ -211,6 +187,9 @@ class _Run:
         config = self.accelerator.deepspeed_plugin.deepspeed_config
         config["train_micro_batch_size_per_gpu"] = self.optim.batch // self.parts
         config["gradient_clipping"] = self.optim.grad_norm
+        if self.optim.precision == "bf16":  # as everywhere: weights in float32, products in bfloat16
+            config["bf16"] = {"enabled": False}
+            config["torch_autocast"] = {"enabled": True, "dtype": "bfloat16"}
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
         optim, model = self.optim, self.task.model
@@ -244,18 +223,18 @@ class _Run:
             batch = self.task.batch(self.step, range(first, first + share))
             batch = {name: value.to(self.accelerator.device) for name, value in batch.items()}
             wait = self.accelerator.no_sync(self.model) if micro < self.optim.accumulate - 1 else nullcontext()
-            with wait, self.accelerator.autocast(), self._attention():
+            with wait, self.accelerator.autocast(), self._attention(), self._memory():
                 metrics = self.model(**batch)
+                if self.accelerator.distributed_type == "DEEPSPEED":  # whose backward steps too
+                    self._check("loss", float(self.accelerator.reduce(metrics["loss"].detach().float(), "mean")))
                 self.accelerator.backward(metrics["loss"] / self.optim.accumulate)
             for name, value in metrics.items():
                 sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value.detach().float() / self.optim.accumulate
         norm = self.accelerator.clip_grad_norm_(self.parameters, self.optim.grad_norm)
         means = {name: float(self.accelerator.reduce(value, "mean")) for name, value in sums.items()}
-        if not np.isfinite(means["loss"]):
-            raise PortraitError(f"The loss is {means['loss']} at step {self.step + 1}. {self._remedy()}")
-        # In fp16 a step whose gradient overflows is left out, and the next ones are scaled down.
-        if norm is not None and not np.isfinite(float(norm)) and self.optim.precision != "fp16":
-            raise PortraitError(f"The gradient is {float(norm)} at step {self.step + 1}. {self._remedy()}")
+        self._check("loss", means["loss"])
+        if norm is not None and self.optim.precision != "fp16":  # there a step that overflows is left out, and the next ones scaled down
+            self._check("gradient", float(norm))
         self.optimizer.step()
         self.optimizer.zero_grad()
         if self.ema is not None:
@@ -263,11 +242,25 @@ class _Run:
         self.step += 1
         return means | {"grad_norm": float(norm) if norm is not None else float("nan")}
 
-    def _remedy(self) -> str:
-        return (
-            f"Run it again with a lower optim.lr (now {self.optim.lr:g}) or precision: fp32; it goes on from the newest checkpoint in "
-            f"{self.folder}, which is from before."
-        )
+    def _check(self, what: str, value: float) -> None:
+        if not np.isfinite(value):
+            raise PortraitError(
+                f"The {what} is {value} at step {self.step + 1}. Run it again with a lower optim.lr (now {self.optim.lr:g}) or precision: "
+                f"fp32; it goes on from the newest checkpoint in {self.folder}, which is from before."
+            )
+
+    @contextmanager
+    def _memory(self) -> Iterator[None]:
+        """Names what to change where a device's memory is too small."""
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            optim, clips = self.optim, self.optim.batch // self.parts
+            raise PortraitError(
+                f"{self.accelerator.device} has too little memory for {clips} clips at once ({first_line(error)}). Set "
+                f"optim.gradient_checkpointing: true (now {optim.gradient_checkpointing}) and a higher optim.accumulate (now "
+                f"{optim.accumulate}), which gives the same steps; it goes on from the newest checkpoint."
+            ) from error
 
     def _attention(self) -> AbstractContextManager[Any]:
         on_cpu = self.accelerator.device.type == "cpu" and self.optim.precision == "bf16"
@@ -285,7 +278,7 @@ class _Run:
             return {}
         with self.averaged():
             figures = self.task.validate(self.step, self.folder) if self.accelerator.is_main_process else {}
-        _barrier()
+        wait_for_all()
         return figures
 
     @contextmanager
@@ -303,10 +296,10 @@ class _Run:
         if self.accelerator.is_main_process:
             shutil.rmtree(partial, ignore_errors=True)
             make_folder(partial)
-        _barrier()
+        wait_for_all()
         try:
             self.accelerator.save_state(str(partial))
-            if self.ema is not None:
+            if self.ema is not None and (self.shares_weights or self.accelerator.is_main_process):
                 torch.save(self.ema.state(), partial / f"ema-{self.accelerator.process_index}.pt")
             if self.accelerator.is_main_process:
                 state = {"step": self.step, "facts": self.facts, "free": self.free, "processes": self.accelerator.num_processes}
@@ -316,7 +309,7 @@ class _Run:
             raise PortraitError(
                 f"The checkpoint {place} cannot be written ({first_line(error)}). Free some space; earlier ones are whole."
             ) from error
-        _barrier()
+        wait_for_all()
         if self.accelerator.is_main_process:
             for path in filter(Path.is_file, partial.rglob("*")):
                 with path.open("rb+") as file:
@@ -329,9 +322,12 @@ class _Run:
             state_dict = self.accelerator.get_state_dict(self.model)
             if self.accelerator.is_main_process:
                 self.task.export(state_dict)
-        _barrier()
+        wait_for_all()
 
     def _resume(self) -> None:
+        if self.accelerator.is_main_process:
+            for killed in (self.folder / "checkpoints").glob(".step-*.part"):
+                shutil.rmtree(killed)
         for place in reversed(checkpoints(self.folder)):
             try:
                 state = json.loads((place / STATE).read_text(encoding="utf-8"))
@@ -362,12 +358,6 @@ def _damaged(place: Path, error: Exception) -> PortraitError:
     return PortraitError(
         f"{place} does not fit or is damaged ({first_line(error)}). Delete it to go on from an earlier one, or train in another folder."
     )
-
-
-def _barrier() -> None:
-    """Wait for the other processes, if there are any."""
-    if torch.distributed.is_initialized():
-        torch.distributed.barrier()
 
 
 def checkpoints(folder: Path) -> list[Path]:

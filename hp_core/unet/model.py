@@ -74,9 +74,10 @@ class PortraitTransformer(TransformerSpatioTemporalModel):
         for block, temporal_block in zip(self.transformer_blocks, self.temporal_transformer_blocks, strict=True):
             if checkpointing:
                 x = self._gradient_checkpointing_func(block, x, None, tokens.spatial, None)
+                mixed = self._gradient_checkpointing_func(temporal_block, x + positions, frames, tokens.temporal)
             else:
                 x = block(x, encoder_hidden_states=tokens.spatial)
-            mixed = temporal_block(x + positions, num_frames=frames, encoder_hidden_states=tokens.temporal)
+                mixed = temporal_block(x + positions, num_frames=frames, encoder_hidden_states=tokens.temporal)
             x = self.time_mixer(x_spatial=x, x_temporal=mixed, image_only_indicator=image_only_indicator)
         x = rearrange(self.proj_out(x), "n (h w) c -> n c h w", h=height, w=width).contiguous()
         out = x + residual

@@ -13,16 +13,17 @@ from accelerate.utils import DistributedType
 from hp_core.config import PortraitConfig
 from hp_core.progress import TrainingStep
 from hp_core.training.animation import AnimationTask
+from hp_core.training.processes import is_first_process
 from hp_core.training.settings import LogConfig, OptimConfig, read_settings
 from hp_core.training.store import Store
-from hp_core.training.trainer import is_first_process, train
+from hp_core.training.trainer import train
 from tests.training import tiny
 
 
-def main(folder: Path, steps: int) -> None:
+def main(folder: Path, steps: int, precision: str) -> None:
     """Print the curve of ``steps`` steps."""
     settings = read_settings("demo").animation
-    optim = OptimConfig(steps=steps, batch=2, lr=1e-3, warmup=1, ema=0.9, grad_norm=1.0)
+    optim = OptimConfig(steps=steps, batch=2, lr=1e-3, warmup=1, ema=0.9, grad_norm=1.0, precision=precision)
     settings = replace(settings, optim=optim, pose=1.0, validation_steps=1, perceptual=0.0)
     model, store = PortraitConfig.demo(), Store(folder / "features")
     exported: list[str] = []
@@ -42,4 +43,4 @@ if __name__ == "__main__":
         # accelerate turns its FSDP on for accelerators alone; gloo and torch would do it on a CPU as well. DeepSpeed has no such qualms.
         if os.environ.get("ACCELERATE_USE_DEEPSPEED") != "true":
             PartialState._shared_state["distributed_type"] = DistributedType.MULTI_XPU
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from hp_core.config import PortraitConfig
 from hp_core.config_files import read_config
 from hp_core.pose.draw import LIMBS, draw_skeleton
 from hp_core.progress import result
-from hp_core.training.animation import TRAINED, AnimationLoss, AnimationTask, choose_trainable, window_frames
+from hp_core.training.animation import TRAINED, AnimationLoss, AnimationTask, choose_trainable, chunk_about, window_frames
 from hp_core.training.initialise import still_time
 from hp_core.training.patch_encoder import fit_patch_encoder
 from hp_core.training.rendered import RenderedSource
@@ -264,6 +266,28 @@ def test_validation_writes_a_video_and_export_every_module(stores: tuple[Store, 
     assert set(exported) == set(TRAINED)
     for name in TRAINED:
         assert set(exported[name]) == set(build_module(name, tiny.config()).state_dict())
+
+
+def test_validation_shows_the_skeleton_where_most_clips_are_trained_with_theirs(stores: tuple[Store, Store]) -> None:
+    black, often = (make(stores, replace(SETTINGS, pose=share, validation_steps=1)) for share in (0.5, 0.8))
+    for task in (black, often):
+        task.loss.eval()
+        for parameter in task.loss.pose_guider.parameters():  # type: ignore[union-attr]
+            torch.nn.init.normal_(parameter, std=0.1, generator=torch.Generator().manual_seed(0))
+    device = torch.device("cpu")
+    assert not torch.allclose(black.redraw(0, device), often.redraw(0, device))
+
+
+@given(length=st.integers(1, 200), frames=st.integers(1, 20), stride=st.integers(1, 6), chunk=st.integers(1, 30), seed=st.integers(0, 99))
+def test_the_chunk_about_a_window_has_its_stride(length: int, frames: int, stride: int, chunk: int, seed: int) -> None:
+    window = window_frames(length, frames, stride, np.random.default_rng(seed))
+    rows = chunk_about(window, chunk, length)
+    assert rows.min() >= 0
+    assert rows.max() < length
+    assert 1 <= len(rows) <= max(chunk, frames)
+    step = max(int(window[1] - window[0]), 1) if frames > 1 else 1
+    assert set(np.diff(rows)) <= {step}
+    assert len(rows) == min(max(chunk, frames), 1 + (length - 1) // step), "as long as the clip allows"
 
 
 @pytest.mark.slow

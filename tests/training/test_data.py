@@ -122,6 +122,27 @@ def test_an_interrupted_store_goes_on_and_is_not_used_before(tmp_path: Path) -> 
     assert seen == [first, second, first, third], "the whole one was made again"
 
 
+def test_a_store_keeps_few_files_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hp_core.training.store._OPEN", 2)
+    store, maps = build(tmp_path), Path("/proc/self/maps")
+    for _ in range(2):
+        for index in range(3):
+            store.read(index, ("rotation",), slice(None))
+    if maps.is_file():
+        assert sum(str(tmp_path) in line for line in maps.read_text().splitlines()) <= 2
+
+
+def test_processes_share_the_clips_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(PortraitError, match="no finished store"):  # alone, the second one finds no manifest
+        build(tmp_path)
+    first, second, third = source().keys
+    assert [path.stem for path in tmp_path.glob("rendered*")] == [second]
+    monkeypatch.setenv("RANK", "0")
+    assert build(tmp_path).keys == [first, second, third]
+
+
 def test_a_store_of_other_settings_is_refused(tmp_path: Path) -> None:
     build(tmp_path, 1)
     with pytest.raises(PortraitError, match="made with other settings or weights"):

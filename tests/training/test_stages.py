@@ -26,6 +26,7 @@ from hp_core.training.settings import STAGES, DataConfig, IdentityTraining, Moti
 from hp_core.training.start import prepare_weights
 from hp_core.training.store import Store, build_store, pixels
 from hp_core.training.vae import VaeTask, to_unit
+from hp_core.weights.catalog import CATALOG
 from hp_core.weights.load import build_module, load_models, read_state_dict
 from hp_core.weights.tools import save_module
 from tests.stages import drained
@@ -186,6 +187,18 @@ def test_svds_unet_is_taken_and_the_new_layers_begin(tmp_path: Path) -> None:
     assert not read_config(tmp_path / "weights").trained
     written = read_state_dict(tmp_path / "weights" / "hyportrait" / "unet.safetensors")
     assert all(torch.equal(written[name], value) for name, value in svd.items())
+
+
+def test_published_adapters_ask_for_the_id_encoder(tmp_path: Path) -> None:
+    save_module(tmp_path / "start", "dino", build_module("dino", PortraitConfig.demo()).state_dict(), torch.float32)
+    settings = TrainConfig(preset="demo", start=str(tmp_path / "start"))
+    with pytest.raises(OptionError, match="--for identity"):
+        result(prepare_weights(settings, tmp_path / "weights"))
+    assert not (tmp_path / "weights").exists()
+    (tmp_path / "start" / CATALOG["arcface"].path).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "start" / CATALOG["arcface"].path).write_bytes(b"onnx")
+    result(prepare_weights(settings, tmp_path / "weights"))
+    assert (tmp_path / "weights" / CATALOG["arcface"].path).read_bytes() == b"onnx"
 
 
 def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:

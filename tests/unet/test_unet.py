@@ -87,6 +87,14 @@ def test_odd_sizes(unet, inputs):
     assert unet(**odd).shape == (1, 3, CONFIG["out_channels"], 7, 9)
 
 
+def kept_for_the_way_back(unet, inputs) -> int:
+    """Bytes that a forward keeps for the backward."""
+    sizes = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: sizes.append(x.nbytes) or x, lambda x: x):
+        unet(**inputs)
+    return sum(sizes)
+
+
 def test_gradients_reach_tokens_with_and_without_checkpointing(unet, inputs):
     motion = inputs["motion"].clone().requires_grad_()
     unet(**inputs | {"motion": motion}).square().mean().backward()
@@ -94,7 +102,9 @@ def test_gradients_reach_tokens_with_and_without_checkpointing(unet, inputs):
     unet.enable_gradient_checkpointing()
     unet.train()
     unet(**inputs | {"motion": motion}).square().mean().backward()
+    kept = kept_for_the_way_back(unet, inputs)
     unet.disable_gradient_checkpointing()
+    assert kept < kept_for_the_way_back(unet, inputs) / 3
     unet.eval()
     unet.zero_grad()
     assert plain.abs().max() > 0
