@@ -221,7 +221,16 @@ class _Run:
         options, first = self.options, performances[0]
         clips = [_standing_on(self.pipeline.decode(each.latents, sampling=self.sampling)) for each in performances]
         if options.view == "portrait":
-            pasters = [Paster(each.portrait, region=options.paste_region, match_colour=options.match_colour) for each in performances]
+            people = [each.portrait for each in performances]
+            pasters = [
+                Paster(
+                    one,
+                    region=options.paste_region,
+                    match_colour=options.match_colour,
+                    beside=[other for other in people if other is not one],
+                )
+                for one in people
+            ]
             for _ in range(total):
                 whole = first.portrait.portrait
                 for paste, clip in zip(pasters, clips, strict=True):

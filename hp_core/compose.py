@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,8 @@ FACE_SOLID = 1.25
 """The face's ellipse is the frame's up to here, in half sides of the face box: of a head that turns by 25 degrees, the face."""
 FACE_END = 1.75
 """And the portrait's from here on: beyond are shoulders, background and the ends of longer hair."""
+FACE_SHARED = 0.2
+"""Width of the seam between the ellipses of two faces that touch, in half sides."""
 
 
 @lru_cache(maxsize=4)
@@ -42,19 +44,37 @@ def feather_mask(height: int, width: int) -> np.ndarray:
     return mask[..., None]
 
 
-def face_mask(square: tuple[int, int, int, int], box: np.ndarray) -> np.ndarray:
+def face_mask(square: tuple[int, int, int, int], box: np.ndarray, beside: Sequence[np.ndarray] = ()) -> np.ndarray:
     """A soft ellipse about a face, (height, width, 1) float64 over ``square`` = x1, y1, x2, y2.
 
     1 up to `FACE_SOLID` half sides of ``box`` (4,) from its centre, 0 from `FACE_END` on, smooth between; nowhere more than
-    `feather_mask`, so that a face at the square's edge is not cut off hard.
+    `feather_mask`, so that a face at the square's edge is not cut off hard. What is nearer to another face, in that one's half
+    sides, is left to it.
+
+    Args:
+        beside: boxes (4,) of other faces.
     """
+    x1, y1, x2, y2 = square
+    own = _half_sides(square, box)
+    shown = _smooth((FACE_END - own) / (FACE_END - FACE_SOLID))
+    for other in beside:
+        shown = shown * _smooth((_half_sides(square, other) - own) / FACE_SHARED + 0.5)
+    return np.minimum(shown[..., None], feather_mask(y2 - y1, x2 - x1))
+
+
+def _half_sides(square: tuple[int, int, int, int], box: np.ndarray) -> np.ndarray:
+    """(height, width) over ``square``: distance from the centre of ``box``, in its half sides."""
     x1, y1, x2, y2 = square
     left, top, right, bottom = (float(side) for side in box)
     across = (np.arange(x1, x2) + 0.5 - (left + right) / 2) / max((right - left) / 2, 1.0)
     down = (np.arange(y1, y2) + 0.5 - (top + bottom) / 2) / max((bottom - top) / 2, 1.0)
-    part = ((FACE_END - np.hypot(across[None], down[:, None])) / (FACE_END - FACE_SOLID)).clip(0, 1)
-    smooth = part**2 * (3 - 2 * part)
-    return np.minimum(smooth[..., None], feather_mask(y2 - y1, x2 - x1))
+    return np.hypot(across[None], down[:, None])
+
+
+def _smooth(part: np.ndarray) -> np.ndarray:
+    """From 0 to 1 without a kink at either."""
+    part = part.clip(0, 1)
+    return part**2 * (3 - 2 * part)
 
 
 def paste_back(frame: np.ndarray, portrait: np.ndarray, square: tuple[int, int, int, int], mask: np.ndarray | None = None) -> np.ndarray:
@@ -100,16 +120,20 @@ class Paster:
         region: `crop` pastes the whole square, `face` a soft ellipse about the face (`face_mask`).
         match_colour: bring each frame to the portrait's colours (`ColourMatcher`), measured on the outer tenth of the square,
             at the frame's size: an enlarged portrait would have more contrast there.
+        beside: others of the same picture, whose faces an ellipse leaves out.
 
     Raises:
         OptionError: an unknown ``region``.
     """
 
-    def __init__(self, portrait: FaceTrack, *, region: str = "crop", match_colour: bool = False) -> None:
+    def __init__(self, portrait: FaceTrack, *, region: str = "crop", match_colour: bool = False, beside: Sequence[FaceTrack] = ()) -> None:
         check_choice("region", region, PASTE_REGIONS)
         self.portrait, self.region, self.match_colour = portrait, region, match_colour
         x1, y1, x2, y2 = portrait.square
-        self._mask = face_mask(portrait.square, portrait.boxes[0]) if region == "face" else feather_mask(y2 - y1, x2 - x1)
+        if region == "face":
+            self._mask = face_mask(portrait.square, portrait.boxes[0], [other.boxes[0] for other in beside])
+        else:
+            self._mask = feather_mask(y2 - y1, x2 - x1)
         self._matchers: dict[int, ColourMatcher] = {}  # by the size of the frames, of which a clip has one
 
     @property
@@ -156,8 +180,8 @@ def paste_clip(
 
     Args:
         images: (frames, S, S, 3) in 0..1.
-        onto: (frames, height, width, 3) in 0..1, to paste into instead of the untouched portrait; the last one stands on where
-            it is the shorter clip.
+        onto: (frames, height, width, 3) in 0..1, to paste into instead of the untouched portrait. Of two clips of different lengths
+            the last picture of the shorter one stands on.
         even_size: leave out an odd last row or column of the portrait, which H.264 cannot hold.
         region, match_colour: see `Paster`.
 
@@ -178,15 +202,16 @@ def paste_clip(
         raise OptionError(
             f"onto is {onto.shape[2]}x{onto.shape[1]} pixels, the portrait {full[1]}x{full[0]}. Connect frames of the same picture."
         )
-    pasted = torch.empty(len(images), height, width, 3)
-    for index, image in enumerate(images):
-        under = None
+    count = len(images) if onto is None else max(len(images), len(onto))
+    pasted = torch.empty(count, height, width, 3)
+    for index in range(count):
+        image, under = images[min(index, len(images) - 1)], None
         if onto is not None:
             under = portrait.portrait.copy()
             under[: onto.shape[1], : onto.shape[2]] = from_float(onto[min(index, len(onto) - 1)][None])[0]
         whole = paster(from_float(image[None])[0], under)
         pasted[index] = to_float(whole[:height, :width])
-        yield Progress("paste", index + 1, len(images))
+        yield Progress("paste", index + 1, count)
     return pasted, paster.mask[:, :height, :width]
 
 

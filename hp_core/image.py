@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hp_core.errors import ImageError
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL import Image
     from torch import Tensor
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
@@ -21,7 +23,8 @@ MIN_SIDE = 64  # pixels; below, no analyzer finds a face it could follow
 def load_image(path: Path) -> np.ndarray:
     """A picture as (height, width, 3) uint8 RGB.
 
-    Turned as EXIF says; 16-bit grey is scaled, palettes are resolved, transparency is laid on white.
+    Turned as EXIF says; 16-bit grey is scaled, palettes are resolved, transparency is laid on white, and colours are those of
+    sRGB: a profile in the file is applied, one that is broken is left alone.
 
     Raises:
         ImageError: the path is absent or a folder, the file is no picture, is damaged, or has a side below 64 pixels.
@@ -50,11 +53,27 @@ def load_image(path: Path) -> np.ndarray:
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, (255, 255, 255, 255)), rgba)
-    pixels = np.asarray(image.convert("RGB"))
+    pixels = np.asarray(_to_srgb(image.convert("RGB"), image.info.get("icc_profile")))
     height, width = pixels.shape[:2]
     if min(height, width) < MIN_SIDE:
         raise ImageError(f"{path} is {width}x{height} pixels; each side must have at least {MIN_SIDE}. Use a larger picture.")
     return pixels
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """``image`` (RGB) whose numbers meant the colours of ``profile``."""
+    from PIL import ImageCms
+
+    if not profile:
+        return image
+    try:
+        given: Any = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if given.profile.xcolor_space.strip() != "RGB":
+            return image  # of what the picture was before it became RGB
+        managed = ImageCms.profileToProfile(image, given, ImageCms.createProfile("sRGB"))
+    except (ImageCms.PyCMSError, OSError):
+        return image
+    return managed if managed is not None else image
 
 
 def from_float(images: Tensor) -> np.ndarray:

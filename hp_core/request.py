@@ -162,14 +162,15 @@ class Driver:
         return Driver(path, info.frames, info.fps, info.has_audio, info.variable_rate)
 
     def part(self, options: AnimateOptions, fps: Fraction) -> tuple[int, int]:
-        """First frame and number of frames used: the seconds that ``options.start`` and ``frames`` are at ``fps``.
+        """First frame and number of frames used: the seconds that ``options.start`` and ``frames`` are at ``fps``. A picture has no
+        beginning to leave out.
 
         Raises:
             OptionError: the driver is over before they begin.
         """
         pace = self.fps / fps
         limit = None if options.frames is None else max(round(options.frames * pace), 1)
-        start = round(options.start * pace)
+        start = 0 if self.still is not None else round(options.start * pace)
         return start, frames_from(start, limit, self.frames, self.path)
 
     def pictures(self, start: int, count: int) -> Iterator[np.ndarray]:

@@ -150,6 +150,34 @@ def test_a_second_clip_goes_onto_the_first() -> None:
         paster(NOISE, under[:, :300])
 
 
+def test_two_faces_share_the_pixels_between_them() -> None:
+    """Cheek to cheek, each is what was drawn of it, and what lies between goes over from one to the other."""
+    right = replace(PORTRAIT, boxes=PORTRAIT.boxes + np.float32([56, 0, 56, 0]))
+    masks = [Paster(one, region="face", beside=[other]).mask[0].numpy() for one, other in ((PORTRAIT, right), (right, PORTRAIT))]
+    for one, mask, other in ((PORTRAIT, *masks), (right, *masks[::-1])):
+        x1, y1, x2, y2 = (int(side) for side in one.boxes[0])
+        assert mask[(y1 + y2) // 2, (x1 + x2) // 2] == 1
+        inner = slice(y1 + 10, y2 - 10), slice(x1 + 10, x2 - 10)
+        assert mask[inner].min() == 1
+        assert other[inner].max() == 0
+    assert (masks[0] + masks[1]).max() <= 1 + 1e-6
+    alone = Paster(PORTRAIT, region="face").mask[0].numpy()
+    assert np.array_equal(Paster(PORTRAIT, region="face", beside=[]).mask[0].numpy(), alone)
+    assert alone[120, 180] > 0.5, "else nothing was shared"
+
+
+@pytest.mark.parametrize(("first", "second"), [(4, 2), (2, 4)])
+def test_of_two_clips_the_shorter_one_stands_on(first: int, second: int) -> None:
+    """Whatever their lengths, as `hp-portrait animate --also` does it."""
+    onto = to_float(np.stack([np.full_like(PORTRAIT.portrait, 10 * number) for number in range(first)]))
+    images = to_float(np.stack([np.full_like(NOISE, 100 + 10 * number) for number in range(second)]))
+    pasted, mask = result(paste_clip(images, PORTRAIT, onto, even_size=False, region="face"))
+    levels = (pasted * 255).round().int()
+    outside, inside = mask[0] == 0, mask[0] == 1
+    assert [int(frame[outside].unique()) for frame in levels] == [10 * min(number, first - 1) for number in range(4)]
+    assert [int(frame[inside].unique()) for frame in levels] == [100 + 10 * min(number, second - 1) for number in range(4)]
+
+
 def test_an_unknown_region_is_refused() -> None:
     for refused in (lambda: Paster(PORTRAIT, region="head"), lambda: ring_drift([], PORTRAIT, region="head")):
         with pytest.raises(OptionError, match="region is 'head'; choose one of: crop, face"):

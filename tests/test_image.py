@@ -50,6 +50,40 @@ def test_8_bit_rgb_comes_unchanged(picture: np.ndarray, tmp_path: Path) -> None:
     np.testing.assert_array_equal(loaded, picture)
 
 
+def profile_of_primaries(*columns: tuple[float, float, float]) -> bytes:
+    """An ICC profile of a display with these primaries (XYZ at D50) and gamma 2.2."""
+    numbers = [b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(x * 65536) for x in column)) for column in columns]
+    gamma = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(2.2 * 256)) + b"\0\0"
+    white = b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061)
+    entries = dict(zip((b"rXYZ", b"gXYZ", b"bXYZ"), numbers, strict=True)) | {b"wtpt": white}
+    entries |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), gamma)
+    table, data, at = struct.pack(">I", len(entries)), b"", 128 + 4 + 12 * len(entries)
+    for name, value in entries.items():
+        table += name + struct.pack(">II", at + len(data), len(value))
+        data += value
+    size = at + len(data)
+    head = struct.pack(">I4sI4s4s4s", size, b"\0" * 4, 0x02100000, b"mntr", b"RGB ", b"XYZ ") + b"\0" * 12 + b"acsp"
+    return head.ljust(68, b"\0") + struct.pack(">3i", 63190, 65536, 54061).ljust(60, b"\0") + table + data
+
+
+SRGB = (0.4361, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7142)
+
+
+def test_a_colour_profile_is_applied(picture: np.ndarray, tmp_path: Path) -> None:
+    """Of a display whose red is green and whose green is red."""
+    picture = picture // 2 + 40  # no negative light, no crushed shadows
+    swapped = profile_of_primaries(SRGB[1], SRGB[0], SRGB[2])
+    loaded = load_image(saved(tmp_path / "a.png", Image.fromarray(picture), icc_profile=swapped)).astype(int)
+    assert np.abs(loaded - picture[..., [1, 0, 2]]).max() <= 6, "but for the curve, which is not quite sRGB's"
+    plain = load_image(saved(tmp_path / "b.png", Image.fromarray(picture), icc_profile=profile_of_primaries(*SRGB))).astype(int)
+    assert np.abs(plain - picture).max() <= 6
+
+
+@pytest.mark.parametrize("profile", [b"no profile", profile_of_primaries(*SRGB)[:90]])
+def test_a_broken_colour_profile_is_left_alone(profile: bytes, picture: np.ndarray, tmp_path: Path) -> None:
+    np.testing.assert_array_equal(load_image(saved(tmp_path / "a.png", Image.fromarray(picture), icc_profile=profile)), picture)
+
+
 def test_grey_and_bilevel_become_equal_channels(picture: np.ndarray, tmp_path: Path) -> None:
     grey = picture[..., 0]
     np.testing.assert_array_equal(load_image(saved(tmp_path / "a.png", Image.fromarray(grey))), np.repeat(grey[..., None], 3, 2))

@@ -65,6 +65,8 @@ def test_the_part_of_another_driver_is_the_same_seconds() -> None:
     assert Driver(Path("fast.mp4"), 7, 2 * NTSC).part(part, NTSC) == (4, 3), "as far as it goes"
     with pytest.raises(OptionError, match="start is 4"):
         Driver(Path("fast.mp4"), 3, 2 * NTSC).part(part, NTSC)
+    smile = Driver(Path("smile.png"), 3, NTSC, still=np.zeros((64, 64, 3), np.uint8))
+    assert smile.part(AnimateOptions(start=20, frames=3), NTSC) == (0, 3), "a picture has no beginning to leave out"
 
 
 def test_motion_is_edited_on_the_way(animate: Run, media: Path, tmp_path: Path) -> None:

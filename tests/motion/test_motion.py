@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hp_core.config import MotionConfig, PortraitConfig
 from hp_core.errors import FaceError, OptionError
-from hp_core.motion.encode import encode_motion, motion_tokens, pad_tokens
+from hp_core.motion.encode import encode_motion, estimate_intensity, motion_tokens, pad_tokens
 from hp_core.motion.encoders import ExpressionEncoder, HeadPoseEncoder
 from hp_core.motion.intensity import chunk_intensity, estimate, quantise
 from hp_core.motion.refiner import MotionRefiner
@@ -141,6 +141,20 @@ def make_track(frames: int) -> FaceTrack:
     box = np.tile(np.array([[0, 0, 60, 80]], np.float32), (frames, 1))
     found, picture, square = np.ones(frames, bool), np.zeros((128, 128, 3), np.uint8), (0, 0, 60, 60)
     return FaceTrack(crops(), crops(), box, points, None, found, "error", square, picture, picture, points[0], True, Fraction(30), "t")
+
+
+def test_a_followed_head_has_the_intensity_of_one_that_stays():
+    """The way of the square across the picture, and its growth, are not the head's."""
+    still = make_track(30)
+    way, size = np.arange(30) * 7, np.linspace(60, 90, 30).round().astype(np.int32)
+    squares = np.stack([way, 2 * way, way + size, 2 * way + size], axis=1).astype(np.int32)
+    points = (still.five_points * (size / 60)[:, None, None] + squares[:, None, :2]).astype(np.float32)
+    followed = replace(still, five_points=points, squares=squares)
+    one, other = estimate_intensity(still, CONFIG), estimate_intensity(followed, CONFIG)
+    np.testing.assert_allclose(one.expression, other.expression, rtol=1e-5)
+    np.testing.assert_allclose(one.head, other.head, rtol=1e-5)
+    moved = estimate_intensity(replace(followed, squares=None), CONFIG)
+    assert (moved.head > one.head).any(), "else nothing was taken off"
 
 
 def test_encoding_in_batches_changes_nothing():
