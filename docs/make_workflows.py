@@ -159,7 +159,7 @@ def several_faces(schemas: dict[str, Any]) -> Graph:
         driving = g.add("FaceCrop", column, analyzer=load["analyzer"], video=video["VIDEO"], on_missing="interpolate")
         decoded = animate(g, load, portrait, driving, column + 1, demo=False, sampler={}, save=False)
         pasted = g.add("PasteBack", column + 3, images=decoded["images"], portrait=portrait["face_track"], **onto)
-        onto = {"onto": pasted["images"]}
+        onto = {"onto": pasted["images"], "beside": portrait["face_track"]}
     finish(g, pasted["images"], driving, 9)
     return g
 

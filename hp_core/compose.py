@@ -175,6 +175,7 @@ def paste_clip(
     even_size: bool,
     region: str = "crop",
     match_colour: bool = False,
+    beside: Sequence[FaceTrack] = (),
 ) -> Stage[tuple[Tensor, Tensor]]:
     """Every frame of a clip pasted back.
 
@@ -183,7 +184,7 @@ def paste_clip(
         onto: (frames, height, width, 3) in 0..1, to paste into instead of the untouched portrait. Of two clips of different lengths
             the last picture of the shorter one stands on.
         even_size: leave out an odd last row or column of the portrait, which H.264 cannot hold.
-        region, match_colour: see `Paster`.
+        region, match_colour, beside: see `Paster`.
 
     Returns:
         (frames, height, width, 3) and the mask (1, height, width), both float32 in 0..1.
@@ -195,7 +196,7 @@ def paste_clip(
 
     from hp_core.image import from_float, to_float
 
-    paster = Paster(portrait, region=region, match_colour=match_colour)
+    paster = Paster(portrait, region=region, match_colour=match_colour, beside=beside)
     full = portrait.portrait.shape[:2]
     height, width = (side - side % 2 if even_size else side for side in full)
     if onto is not None and (full[0] - onto.shape[1], full[1] - onto.shape[2]) not in {(0, 0), (full[0] - height, full[1] - width)}:

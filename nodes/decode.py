@@ -72,6 +72,11 @@ class PasteBack(io.ComfyNode):
                     optional=True,
                     tooltip="Frames to paste into instead, such as another face's Paste Back: several faces in one picture.",
                 ),
+                sockets.FaceTrack.Input(
+                    "beside",
+                    optional=True,
+                    tooltip="Face Crop of a neighbour in the same picture, whose face the ellipse leaves out (region = face).",
+                ),
                 io.Combo.Input(
                     "region",
                     options=list(PASTE_REGIONS),
@@ -100,10 +105,11 @@ class PasteBack(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, images: Any, portrait: Any, region: str, match_colour: bool, onto: Any = None, even_size: bool = True
+        cls, images: Any, portrait: Any, region: str, match_colour: bool, onto: Any = None, beside: Any = None, even_size: bool = True
     ) -> io.NodeOutput:
         """Frame by frame."""
         from hp_core.compose import paste_clip
 
-        stage = paste_clip(images, portrait, onto, even_size=even_size, region=region, match_colour=match_colour)
+        others = [] if beside is None else [beside]
+        stage = paste_clip(images, portrait, onto, even_size=even_size, region=region, match_colour=match_colour, beside=others)
         return io.NodeOutput(*host.watched(stage))
