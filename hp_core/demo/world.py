@@ -84,6 +84,12 @@ class HeldOutPair:
         """The portrait's person giving the driver's performance, (frames, size, size, 3) uint8."""
         return _play(self.portrait_seed, self.performance(frames), size)
 
+    def truth_staring(self, frames: int, size: int) -> np.ndarray:
+        """`truth` but for the gaze, which stays straight ahead."""
+        performance = self.performance(frames)
+        ahead = np.zeros_like(performance.gaze_x)
+        return _play(self.portrait_seed, replace(performance, gaze_x=ahead, gaze_y=ahead), size)
+
     def truth_with_head_of(self, other: HeldOutPair, frames: int, size: int) -> np.ndarray:
         """`truth` with the head where ``other``'s driver has it: its turn, place and distance; the face does what this driver does."""
         head = other.performance(frames)

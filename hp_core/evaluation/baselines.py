@@ -32,6 +32,13 @@ def still(portrait: np.ndarray, driving: np.ndarray, seed: int) -> np.ndarray:
     return np.repeat(portrait[None], len(driving), axis=0)
 
 
+def staring(case: Case) -> Answer:
+    """The exact truth of the drawn world with eyes that look straight ahead: a control, which tells what a reading of the gaze is worth."""
+    from hp_core.demo.world import HeldOutPair
+
+    return Answer(HeldOutPair(case.index).truth_staring(len(case.truth), case.truth.shape[1]))
+
+
 class LandmarkWarp:
     """The portrait's pixels moved piecewise linearly by what the driver's landmarks moved. A `System`.
 

@@ -82,7 +82,7 @@ def evaluate_demo(
     from hp_core.evaluation.readings import MotionReader
     from hp_core.evaluation.runner import judge_systems
     from hp_core.evaluation.strips import StripFolder
-    from hp_core.evaluation.summary import summarise
+    from hp_core.evaluation.summary import differences, summarise
     from hp_core.files import staged_folder
     from hp_core.weights.catalog import CATALOG
 
@@ -104,7 +104,8 @@ def evaluate_demo(
             identity=animator.pipeline.models.identity if animator else None,
             strips=strips,
         )
-        evaluation = Evaluation(settings, summarise(verdicts), [score_row(verdict) for verdict in verdicts])
+        apart = {f"model - {other}": differences(verdicts, "model", other) for other in ("still", "warp")} if animator else {}
+        evaluation = Evaluation(settings, summarise(verdicts), [score_row(verdict) for verdict in verdicts], apart)
         if stage and strips:
             write_report(stage, evaluation, {f"strips/{name}": caption for name, caption in strips.keep().items()})
     return evaluation
@@ -113,12 +114,12 @@ def evaluate_demo(
 def _systems(reader: Reader, animator: PipelineAnimator | None) -> dict[str, System]:
     """What is compared, in the order of the columns."""
     from hp_core.evaluation.animators import VaeCeiling
-    from hp_core.evaluation.baselines import LandmarkWarp, still
+    from hp_core.evaluation.baselines import LandmarkWarp, staring, still
 
     systems: dict[str, System] = {"still": from_pixels(still), "warp": LandmarkWarp(reader)}
     if animator:
         systems |= {"model": from_pixels(animator), "vae": VaeCeiling(animator.pipeline)}
-    return systems | {"truth": truth_itself}
+    return systems | {"staring": staring, "truth": truth_itself}
 
 
 def _size(animator: PipelineAnimator | None) -> int:

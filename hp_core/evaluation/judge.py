@@ -24,6 +24,10 @@ AGAINST = ("truth", "driving")
 """What the readings of a result are correlated with."""
 
 
+CLOSED = 0.5
+"""Reading of a blink above which an eye is closed."""
+
+
 @dataclass(frozen=True, eq=False)
 class Verdict:
     """What one system scored in one case.
@@ -65,7 +69,8 @@ class Judge:
         """The scores of ``answer``, whose frames are like the case's truth."""
         case, frames = self.case, answer.frames
         read = self.truth if frames is case.truth else read_clip(self.reader, frames)
-        compared = {"truth": self.truth.values, "driving": self.driving.values}
+        result, truth, driving = (self._seen(of) for of in (read, self.truth, self.driving))
+        compared = {"truth": truth, "driving": driving}
         scores = {
             "psnr": _mean(frame_psnr(frames, case.truth)),
             "psnr_face": _mean(frame_psnr(frames, case.truth, case.face_boxes)),
@@ -84,9 +89,14 @@ class Judge:
             system=system,
             frames=len(frames),
             scores=scores,
-            follows={against: {name: pearson(values[name], read.values[name]) for name in VALUES} for against, values in compared.items()},
-            readings={"result": read.values} | compared,
+            follows={against: {name: pearson(values[name], result[name]) for name in VALUES} for against, values in compared.items()},
+            readings={"result": result} | compared,
         )
+
+    def _seen(self, of: ClipReadings) -> dict[str, np.ndarray]:
+        """The readings of a clip, without the gaze in frames whose truth has an eye more than half closed: nobody can see it there."""
+        closed = np.fmax(self.truth.values["blink_left"], self.truth.values["blink_right"]) > CLOSED
+        return {name: np.where(closed, np.nan, values) if name.startswith("gaze") else values for name, values in of.values.items()}
 
     def _identity(self, frames: np.ndarray, read: ClipReadings) -> dict[str, float | None]:
         """Likeness to the portrait, to the driver in the same frame, and 1 where the portrait is nearer, else 0."""

@@ -10,7 +10,7 @@ import numpy as np
 from hp_core.evaluation.clip_readings import VALUES
 from hp_core.evaluation.judge import AGAINST, Verdict
 from hp_core.evaluation.metrics.correlation import pearson
-from hp_core.evaluation.statistics import mean_and_error
+from hp_core.evaluation.statistics import mean_and_error, paired_difference
 
 SCORES = {
     "psnr": "PSNR, whole frame (dB)",
@@ -40,6 +40,13 @@ def summarise(verdicts: Sequence[Verdict]) -> dict[str, dict[str, Any]]:
     """
     systems = dict.fromkeys(verdict.system for verdict in verdicts)
     return {system: _summary([verdict for verdict in verdicts if verdict.system == system]) for system in systems}
+
+
+def differences(verdicts: Sequence[Verdict], one: str, other: str) -> dict[str, dict[str, Any]]:
+    """`paired_difference` of two systems in each of `SCORES`: pairs that are hard for both do not blur it."""
+    rows = {system: {verdict.pair: verdict.scores for verdict in verdicts if verdict.system == system} for system in (one, other)}
+    pairs = [pair for pair in rows[one] if pair in rows[other]]
+    return {name: paired_difference(*([rows[system][pair][name] for pair in pairs] for system in (one, other))) for name in SCORES}
 
 
 def _summary(verdicts: list[Verdict]) -> dict[str, Any]:

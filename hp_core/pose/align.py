@@ -78,7 +78,11 @@ def align_pose(
         fit = Alignment(size / (x2 - x1), (-x1 * size / (x2 - x1), -y1 * size / (x2 - x1)))
         placed = np.stack([in_square(frame, driving.square_of(number), (size, size)) for number, frame in enumerate(points)])
     else:
-        fit = fitted(points, target, level=config.level, reference=config.reference)
+        scale = None
+        if driving_keypoints is None or portrait_keypoints is None:
+            x1, _, x2, _ = portrait.square
+            scale = face_ratio(driving.five_points, portrait.five_points[0]) * size / (x2 - x1)
+        fit = fitted(points, target, level=config.level, reference=config.reference, scale=scale)
         placed = fit.apply(points)
     aligned = steadied(placed, config)
     return PoseMaps(
@@ -92,13 +96,27 @@ def align_pose(
     )
 
 
+def face_ratio(points: np.ndarray, target: np.ndarray) -> float:
+    """How much larger the face ``target`` (5, 2) is than those of a clip, ``points`` (frames, 5, 2), median over the frames.
+
+    By the five points' distances from their middle: people's faces differ less in these than in where a neck is reckoned below
+    them, which mouth and chin move too.
+    """
+    ours, theirs = _spread(target.astype(np.float64)), _spread(points.astype(np.float64))
+    return float(ours / np.median(theirs))
+
+
+def _spread(faces: np.ndarray) -> np.ndarray:
+    """(...,) root of the summed squared distances of (..., 5, 2) from their middle."""
+    return np.asarray(np.linalg.norm(faces - faces.mean(axis=-2, keepdims=True), axis=(-2, -1)).clip(min=1e-9))
+
+
 def likest_frame(points: np.ndarray, target: np.ndarray) -> int:
     """The frame of ``points`` (frames, 5, 2) whose face, moved and scaled onto ``target`` (5, 2), lies nearest to it: a nose laid onto
     another's says where the head is only if both are turned alike."""
 
     def shape(faces: np.ndarray) -> np.ndarray:
-        centred = faces - faces.mean(axis=-2, keepdims=True)
-        return np.asarray(centred / np.linalg.norm(centred, axis=(-2, -1), keepdims=True).clip(min=1e-9))
+        return np.asarray((faces - faces.mean(axis=-2, keepdims=True)) / _spread(faces)[..., None, None])
 
     apart = np.linalg.norm(shape(points.astype(np.float64)) - shape(target.astype(np.float64)), axis=(-2, -1))
     return int(apart.argmin())
@@ -126,7 +144,7 @@ class Alignment:
         return out.astype(np.float32)
 
 
-def fitted(points: np.ndarray, target: np.ndarray, *, level: bool = False, reference: int = 0) -> Alignment:
+def fitted(points: np.ndarray, target: np.ndarray, *, level: bool = False, reference: int = 0, scale: float | None = None) -> Alignment:
     """The paper's rule: the nose of frame ``reference`` comes to lie on the target's, the skeleton takes on its length.
 
     The length is the sum over the edges of `LIMBS` that both show, without those to eyes and ears, each edge's median over the
@@ -136,11 +154,12 @@ def fitted(points: np.ndarray, target: np.ndarray, *, level: bool = False, refer
         points: (frames, 128, 3), the driver's.
         target: (128, 3), the portrait's.
         level: turn by the angle between the two necks too.
+        scale: target's pixels for one of the driver's, where something better than the lengths is known.
 
     Raises:
         PortraitError: nothing that both show.
     """
-    scale = _length_ratio(points, target)
+    scale = _length_ratio(points, target) if scale is None else scale
     angle = 0.0
     if level:
         for who, frame in (("driver", points[reference]), ("portrait", target)):

@@ -31,18 +31,35 @@ def evaluate(*arguments: object) -> Any:
 @pytest.mark.slow
 def test_untrained_weights_are_judged_from_end_to_end(demo_weights: Path, tmp_path: Path) -> None:
     facts = json.loads(evaluate("--weights", demo_weights, *QUICK, "--json", "-o", tmp_path / "report").stdout)
-    assert list(facts["systems"]) == ["still", "warp", "model", "vae", "truth"]
+    assert list(facts["systems"]) == ["still", "warp", "model", "vae", "staring", "truth"]
     assert {name: facts["settings"][name] for name in ("pairs", "frames", "size", "steps", "trained", "identity")} == {
         "pairs": 2, "frames": 3, "size": 128, "steps": 1, "trained": False, "identity": "none",
     }  # fmt: skip
     psnr = {name: system["scores"]["psnr"]["mean"] for name, system in facts["systems"].items()}
     assert psnr["model"] < psnr["still"] < psnr["warp"] < psnr["truth"] == 100
     stored = json.loads((tmp_path / "report/report.json").read_text(encoding="utf-8"))
-    assert {name: stored[name] for name in ("settings", "systems")} == facts
-    assert [(row["pair"], row["system"]) for row in stored["rows"]][:6] == [*((0, name) for name in facts["systems"]), (1, "still")]
+    assert {name: stored[name] for name in facts} == facts
+    assert [(row["pair"], row["system"]) for row in stored["rows"]][:7] == [*((0, name) for name in facts["systems"]), (1, "still")]
     pictures = {path.name for path in (tmp_path / "report/strips").iterdir()}
-    assert pictures == {f"{name}-{rank}.png" for name in ("still", "warp", "model", "vae") for rank in ("best", "median", "worst")}
+    assert pictures == {
+        f"{name}-{rank}.png" for name in ("still", "warp", "model", "vae", "staring") for rank in ("best", "median", "worst")
+    }
     assert [path.name for path in tmp_path.iterdir()] == ["report"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--swap", "-o", "report"), "writes no report"),
+        (("--metrics", "psnr"), "--metrics is of results in files"),
+        (("--seed", "3"), "--seed is of results in files"),
+        (("--fvd-frames", "20"), "--fvd-frames is of results in files"),
+        (("--protocol", "self"), "--protocol is of results in files"),
+    ],
+)
+def test_options_that_would_be_dropped_are_refused(arguments: tuple[str, ...], message: str) -> None:
+    done = CliRunner().invoke(app, ["evaluate", *arguments])
+    assert message in str(done.exception)
 
 
 def test_without_weights_the_baselines_are_judged_in_a_table(tmp_path: Path) -> None:

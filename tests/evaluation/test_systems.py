@@ -12,7 +12,7 @@ from PIL import Image
 
 from hp_core.demo.world import HELD_OUT_SEED, TRAINING_SEEDS, HeldOutPair, held_out_pairs, portrait_performance
 from hp_core.errors import FaceError, OptionError, PortraitError
-from hp_core.evaluation.baselines import LandmarkWarp, still
+from hp_core.evaluation.baselines import LandmarkWarp, staring, still
 from hp_core.evaluation.case import Answer, Case, from_pixels, truth_itself
 from hp_core.evaluation.clip_readings import VALUES, read_clip
 from hp_core.evaluation.demo import demo_cases
@@ -22,7 +22,7 @@ from hp_core.evaluation.report import Evaluation, score_row, score_table, write_
 from hp_core.evaluation.runner import judge_systems
 from hp_core.evaluation.statistics import mean_and_error
 from hp_core.evaluation.strips import StripFolder, draw_strip
-from hp_core.evaluation.summary import summarise
+from hp_core.evaluation.summary import differences, summarise
 from hp_core.progress import Progress, result
 
 pytest.importorskip("skimage", reason="the extra evaluation is not installed")
@@ -121,6 +121,16 @@ def test_warp_keeps_the_last_frame_where_the_driver_is_gone(cases: list[Case], r
     assert (blind.held, (blind.frames == cases[0].portrait).all()) == (FRAMES, True)
 
 
+def test_staring_is_the_truth_but_for_the_gaze() -> None:
+    for case in demo_cases(2, 24, SIZE):
+        frames = staring(case).frames
+        assert frames.shape == case.truth.shape
+        changed = np.abs(frames.astype(int) - case.truth).max(axis=-1) > 4
+        assert changed.any()
+        eyes = changed.any(axis=0).nonzero()
+        assert np.ptp(eyes[0]) < SIZE / 4, "a band over the eyes"
+
+
 # The runner
 
 
@@ -199,10 +209,15 @@ def test_a_report_survives_its_files(cases: list[Case], reader: MotionReader, tm
     verdicts = result(judge_systems(cases, {"noise": noise, "truth": truth_itself}, reader, total=2))
     assert verdicts[0].scores["detection"] == 0
     assert verdicts[0].scores["landmarks"] is None
-    evaluation = Evaluation({"pairs": 2}, summarise(verdicts), [score_row(verdict) for verdict in verdicts])
+    apart = {"noise - truth": differences(verdicts, "noise", "truth")}
+    evaluation = Evaluation({"pairs": 2}, summarise(verdicts), [score_row(verdict) for verdict in verdicts], apart)
+    noise_psnr = [verdict.scores["psnr"] for verdict in verdicts if verdict.system == "noise"]
+    assert apart["noise - truth"]["psnr"]["mean"] == pytest.approx(np.mean(noise_psnr) - 100)  # type: ignore[arg-type]
+    assert apart["noise - truth"]["landmarks"]["mean"] is None
     write_report(tmp_path, evaluation, {"strips/noise-best.png": "the best"})
     stored = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
-    assert stored == {"settings": {"pairs": 2}, "systems": evaluation.systems, "rows": evaluation.rows}
+    assert stored == {"settings": {"pairs": 2}, "systems": evaluation.systems, "rows": evaluation.rows, "differences": apart}
+    assert "Differences, pair by pair" in (tmp_path / "report.md").read_text(encoding="utf-8")
     lines = (tmp_path / "report.csv").read_text(encoding="utf-8").splitlines()
     assert (len(lines), lines[0].split(",")[:4]) == (5, ["pair", "system", "frames", "psnr"])
     text = (tmp_path / "report.md").read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hp_core.config import AlignConfig, PoseStyle
 from hp_core.errors import OptionError, PortraitError
-from hp_core.pose.align import Alignment, align_pose, fitted, likest_frame, steadied
+from hp_core.pose.align import Alignment, align_pose, face_ratio, fitted, likest_frame, steadied
 from hp_core.pose.draw import distinct_maps
 from hp_core.pose.keypoints import BODY, NECK, NOSE, POINTS
 from hp_core.preview import pose_pictures
@@ -194,6 +194,18 @@ def test_identity_mode_takes_the_drivers_place_in_its_own_square():
         driving_keypoints=keypoints(driver), portrait_keypoints=keypoints(people(1)),
     ))  # fmt: skip
     np.testing.assert_allclose(pose.skeletons[..., :2], (driver[..., :2] - 100) / 2, atol=1e-3)
+
+
+def test_face_tracks_are_compared_by_their_five_points():
+    """Of a driver in a picture of twice the size, whose mouth opens: its neck is reckoned, and no measure."""
+    small, large = track(1), track(3)
+    points = 2 * large.five_points
+    points[1:, 3:, 1] += 8.0  # mouth corners
+    pose = result(align_pose(replace(large, five_points=points), small, AlignConfig(mode="paper")))
+    size, (x1, _, x2, _) = small.portrait_crop.shape[0], small.square
+    assert pose.scale == pytest.approx(face_ratio(points, small.five_points[0]) * size / (x2 - x1))
+    still = result(align_pose(replace(large, five_points=2 * large.five_points), small, AlignConfig(mode="paper")))
+    assert still.scale == pytest.approx(0.5 * size / (x2 - x1))
 
 
 def test_tracks_alone_are_enough():
