@@ -124,6 +124,15 @@ class FaceTrack(_Savable):
     def __len__(self) -> int:
         return len(self.boxes)
 
+    @property
+    def points_in_square(self) -> np.ndarray:
+        """The `five_points`, (frames, 5, 2), less the way and the growth of a square that follows; pixels of the source's first frame."""
+        if self.squares is None:
+            return self.five_points
+        corner, side = self.squares[:, None, :2], (self.squares[:, 2] - self.squares[:, 0])[:, None, None]
+        points: np.ndarray = (self.five_points - corner) * (side[0] / side) + corner[0]
+        return points
+
     def square_of(self, frame: int) -> tuple[int, int, int, int]:
         """x1, y1, x2, y2 of the square crop of one frame."""
         if self.squares is None:

@@ -20,6 +20,7 @@ _FILES = "Results in files"
 
 
 def evaluate(
+    context: typer.Context,
     preset: Annotated[Literal["demo"], typer.Option(help="demo: held-out pairs of the procedural world, with the exact truth.")] = "demo",
     weights: Annotated[
         Path | None,
@@ -91,20 +92,10 @@ def evaluate(
     """
     from hp_core.weights.catalog import weights_folder
 
-    _only_of_files(
-        manifest,
-        protocol=protocol == "self",
-        metrics=metrics,
-        metric_weights=metric_weights,
-        fit=fit,
-        seed=seed,
-        crop=crop == "whole",
-        fvd_frames=fvd_frames != 16,
-        fvd_stride=fvd_stride != 16,
-        fvd_resize=fvd_resize != "network",
-    )
-    if swap and output is not None:
-        raise OptionError("--swap prints its table and writes no report; leave -o out, or take --json.")
+    if manifest is None:
+        _refuse_of_files(context)
+        if swap and output is not None:
+            raise OptionError("--swap prints its table and writes no report; leave -o out, or take --json.")
     named = weights or (None if manifest is not None else Path(preset))
     folder = None if named is None or str(named) == "none" else weights_folder(named)
     if translation != "as it is" and (swap or manifest is not None):
@@ -148,11 +139,12 @@ def evaluate(
         _on_drawn_people(judged, f"{pairs} held-out pairs, {frames} frames each", as_json)
 
 
-def _only_of_files(manifest: Path | None, **given: object) -> None:
-    """Refuse options that speak of files where there are none, instead of dropping them."""
-    strange = next((name for name, value in given.items() if value), None)
-    if manifest is None and strange is not None:
-        raise OptionError(f"--{strange.replace('_', '-')} is of results in files; add --manifest FILE, or leave it out.")
+def _refuse_of_files(context: typer.Context) -> None:
+    """Options that speak of files are refused where there are none, instead of dropped."""
+    for option in context.command.params:
+        source = context.get_parameter_source(option.name) if option.name else None
+        if getattr(option, "rich_help_panel", None) == _FILES and source is not None and source.name == "COMMANDLINE":
+            raise OptionError(f"{option.opts[0]} is of results in files; add --manifest FILE, or leave it out.")
 
 
 def _from_files(run: Stage[Judgement], output: Path, as_json: bool) -> None:

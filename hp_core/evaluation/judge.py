@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 AGAINST = ("truth", "driving")
 """What the readings of a result are correlated with."""
-
-
 CLOSED = 0.5
 """Reading of a blink above which an eye is closed."""
 
@@ -60,6 +58,8 @@ class Judge:
     def __init__(self, case: Case, reader: Reader, identity: IdentityEncoder | None = None) -> None:
         self.case, self.reader, self.identity = case, reader, identity
         self.truth, self.driving = read_clip(reader, case.truth), read_clip(reader, case.driving)
+        self._closed = np.fmax(self.truth.values["blink_left"], self.truth.values["blink_right"]) > CLOSED
+        self._compared = {"truth": self._seen(self.truth), "driving": self._seen(self.driving)}
         if identity is not None:
             portrait = case.portrait[None]
             self.portrait_embedding = embed_faces(identity, portrait, read_clip(reader, portrait).five_points)
@@ -69,8 +69,7 @@ class Judge:
         """The scores of ``answer``, whose frames are like the case's truth."""
         case, frames = self.case, answer.frames
         read = self.truth if frames is case.truth else read_clip(self.reader, frames)
-        result, truth, driving = (self._seen(of) for of in (read, self.truth, self.driving))
-        compared = {"truth": truth, "driving": driving}
+        result = self._seen(read)
         scores = {
             "psnr": _mean(frame_psnr(frames, case.truth)),
             "psnr_face": _mean(frame_psnr(frames, case.truth, case.face_boxes)),
@@ -89,14 +88,13 @@ class Judge:
             system=system,
             frames=len(frames),
             scores=scores,
-            follows={against: {name: pearson(values[name], result[name]) for name in VALUES} for against, values in compared.items()},
-            readings={"result": result} | compared,
+            follows={against: {name: pearson(values[name], result[name]) for name in VALUES} for against, values in self._compared.items()},
+            readings={"result": result} | self._compared,
         )
 
     def _seen(self, of: ClipReadings) -> dict[str, np.ndarray]:
         """The readings of a clip, without the gaze in frames whose truth has an eye more than half closed: nobody can see it there."""
-        closed = np.fmax(self.truth.values["blink_left"], self.truth.values["blink_right"]) > CLOSED
-        return {name: np.where(closed, np.nan, values) if name.startswith("gaze") else values for name, values in of.values.items()}
+        return {name: np.where(self._closed, np.nan, values) if name.startswith("gaze") else values for name, values in of.values.items()}
 
     def _identity(self, frames: np.ndarray, read: ClipReadings) -> dict[str, float | None]:
         """Likeness to the portrait, to the driver in the same frame, and 1 where the portrait is nearer, else 0."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,12 +56,10 @@ def score_row(verdict: Verdict) -> dict[str, Any]:
 
 def score_table(systems: dict[str, dict[str, Any]]) -> list[list[str]]:
     """Rows of text: a label and a cell for each system; scores that no system has are left out."""
-    rows = []
-    for name, label in SCORES.items():
-        figures = [system["scores"][name] for system in systems.values()]
-        if any(figure["mean"] is not None for figure in figures):
-            rows.append([label, *(_count(figure) if name == "portrait_nearer" else _with_error(figure) for figure in figures)])
-    return rows
+    return _rows(
+        [system["scores"] for system in systems.values()],
+        lambda name, figure: _count(figure) if name == "portrait_nearer" else _with_error(figure),
+    )
 
 
 def correlation_table(systems: dict[str, dict[str, Any]], against: str) -> list[list[str]]:
@@ -71,12 +69,16 @@ def correlation_table(systems: dict[str, dict[str, Any]], against: str) -> list[
 
 def difference_table(differences: dict[str, dict[str, Any]]) -> list[list[str]]:
     """Rows of text: a score and for each pair of systems the mean difference and its interval; scores that none has are left out."""
-    rows = []
-    for name, label in SCORES.items():
-        figures = [apart[name] for apart in differences.values()]
-        if any(figure["mean"] is not None for figure in figures):
-            rows.append([label, *(_with_interval(figure) for figure in figures)])
-    return rows
+    return _rows(list(differences.values()), lambda name, figure: _with_interval(figure))
+
+
+def _rows(columns: list[dict[str, Any]], cell: Callable[[str, dict[str, Any]], str]) -> list[list[str]]:
+    """Of each of `SCORES` that a column has a mean of: its label, and the columns' cells."""
+    return [
+        [label, *(cell(name, column[name]) for column in columns)]
+        for name, label in SCORES.items()
+        if any(column[name]["mean"] is not None for column in columns)
+    ]
 
 
 def markdown(evaluation: Evaluation, pictures: Mapping[str, str] | None = None) -> str:

@@ -20,14 +20,9 @@ from hp_core.values import FaceTrack, Intensity, MotionTokens
 def estimate_intensity(track: FaceTrack, config: MotionConfig) -> Intensity:
     """Intensity of ``track`` by the rule ``config.intensity``, over chunks of ``config.chunk`` frames.
 
-    Where the square follows the subject, its way across the picture is no motion of the head: points are then taken in the first
-    square's pixels.
+    Where the square follows the subject, its way across the picture is no motion of the head.
     """
-    points = track.five_points
-    if track.squares is not None:
-        corner, side = track.squares[:, :2].astype(points.dtype), (track.squares[:, 2] - track.squares[:, 0]).astype(points.dtype)
-        points = (points - corner[:, None]) * (side[0] / side)[:, None, None] + corner[:1, None]
-    return Intensity(*estimate(points, config), chunk=config.chunk, rule=config.intensity)
+    return Intensity(*estimate(track.points_in_square, config), chunk=config.chunk, rule=config.intensity)
 
 
 def motion_tokens(refined: Tensor, rotation: Tensor, translation: Tensor, *, translation_rule: str) -> Tensor:
