@@ -52,6 +52,9 @@ def prepare(
     for driver in drivers:
         if driver.variable_rate:
             yield Notice(f"{driver.path} has a variable frame rate; it is read at its average, {float(driver.fps):.3f} frames/s.")
+        if driver.motion is not None:
+            with about(driver.path, OptionError):
+                driver.motion.check_encoder(pipeline.models.motion_fingerprint)
     first = drivers[0]
     fps = frame_rate(options.motion.fps) if options.motion.fps else first.fps
     sound = options.sound and first.has_audio
@@ -106,12 +109,15 @@ def dwpose_for(options: AnimateOptions, files: tuple[Path, Path] | None) -> Stag
         files: of `DwposeEstimator`, or None where they are not at hand.
 
     Raises:
+        OptionError: the style draws nothing.
         WeightsError: it is asked for and cannot be had.
     """
     if options.pose.mode == "released":
         return None
+    from hp_core.pose.align import check_drawn
     from hp_core.pose.dwpose import REMEDY, DwposeEstimator
 
+    check_drawn(options.pose)
     if files is not None and options.keypoints != "face":
         try:
             estimator = DwposeEstimator(*files)
@@ -201,7 +207,7 @@ class _Run:
             del track  # its crops grow with the clip
         if self.head is not None:
             motion = with_head_rotation_of(motion, self.head, relative=options.head_relative, pace=options.head_pace)
-        motion = edited(at_rate(motion, self.fps), options.motion)
+        motion = edited(at_rate(motion, fps), options.motion)  # which may give it another rate
         latents = yield from pipeline.sample(appearance, motion, pose, sampling=self.sampling, seed=options.seed)
         return _Performance(portrait, motion, latents, driver, squares)
 
@@ -260,6 +266,8 @@ def _head(pipeline: PortraitPipeline, options: AnimateOptions, driver: Driver) -
     assert options.head_from is not None
     source, (_, count) = Driver.open(options.head_from), driver.part(options, driver.fps)
     if source.motion is not None:
+        with about(source.path, OptionError):
+            source.motion.check_encoder(pipeline.models.motion_fingerprint)
         return source.motion
     frames = ceil(count * source.fps / driver.fps) if options.head_pace == "keep" else None
     stage = pipeline.motion_of(

@@ -108,6 +108,11 @@ class AnimateOptions:
             raise OptionError(
                 f"The head comes from {self.head_from}, and there are several people. Mix each one's motion with `hp-portrait motion mix`."
             )
+        if self.head_from is not None and self.pose.mode != "released":
+            raise OptionError(
+                f"The head comes from {self.head_from}, and the pose mode is {self.pose.mode}, whose skeleton has the driver's head. Set "
+                "it to released, or leave head_from out."
+            )
         if not self.motion.keeps_frames and (self.view == "compare" or self.pose.mode != "released"):
             what = "view is compare" if self.view == "compare" else f"The pose mode is {self.pose.mode}"
             raise OptionError(

@@ -44,11 +44,7 @@ class ClipSampler:
         config: SamplingConfig,
         seed: int,
     ) -> None:
-        if motion.encoder and models.motion_fingerprint and motion.encoder != models.motion_fingerprint:
-            raise OptionError(
-                f"The motion was made by the encoders {motion.encoder}, these weights have {models.motion_fingerprint}. "
-                "Encode the driving video with these weights, or load those that made it."
-            )
+        motion.check_encoder(models.motion_fingerprint)
         width, channels = models.config.unet["cross_attention_dim"], models.config.vae["latent_channels"]
         found = {"motion": (motion.tokens.shape[-1], width), "appearance": (appearance.tokens.shape[-1], width)}
         found["reference latent"] = (appearance.reference_latent.shape[1], channels)

@@ -12,7 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hp_core.errors import PortraitError
+from hp_core.errors import OptionError, PortraitError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -202,6 +202,14 @@ class MotionTokens(_Savable):
                 raise ValueError(f"its {name} is not of finite numbers")
         if not 0 < self.fps <= MAX_FPS:
             raise ValueError(f"its frame rate is {self.fps}, not above 0 and at most {MAX_FPS}")
+
+    def check_encoder(self, known: str) -> None:
+        """Raise `OptionError` where it was made by other encoders than ``known``, as far as both are known."""
+        if self.encoder and known and self.encoder != known:
+            raise OptionError(
+                f"The motion was made by the encoders {self.encoder}, these weights have {known}. "
+                "Encode the driving video with these weights, or load those that made it."
+            )
 
     def with_head_rotation_of(self, other: MotionTokens, **options: Any) -> MotionTokens:
         """This expression with the head of ``other``; see `hp_core.motion.edit.with_head_rotation_of`."""

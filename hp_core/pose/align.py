@@ -51,19 +51,20 @@ def align_pose(
             shows (`from_track`).
 
     Raises:
-        OptionError: keypoints of another clip or picture, a reference frame beyond the last, or a face track that is to be levelled.
+        OptionError: keypoints of another clip or picture, a reference frame beyond the last, a face track that is to be levelled, or
+            a style that draws nothing.
         PortraitError: nobody in any frame, or nothing to measure the two skeletons by.
     """
     size = portrait.portrait_crop.shape[0]
     if config.mode == "released":
         return black_pose(len(driving), (size, size))
+    check_drawn(config)
     if config.level and (driving_keypoints is None or portrait_keypoints is None):
         raise OptionError(
             "level turns by the angle between two necks, and a face track's is reckoned straight below the head. Leave level out, or give "
             "the keypoints of DWPose."
         )
     moving = _of_clip("driving", driving, driving_keypoints, frames=len(driving))
-    standing = _of_clip("portrait", portrait, portrait_keypoints, frames=1)
     if config.reference >= len(moving):
         raise OptionError(f"reference is frame {config.reference}; the clip has {len(moving)} frames, so 0 to {len(moving) - 1}, or -1.")
     if config.reference < 0:
@@ -72,12 +73,13 @@ def align_pose(
     if missing:
         yield Notice(f"{missing} of {len(moving)} frames of the {moving.source} show nobody and were filled by {config.on_missing}.")
     points = filled(moving, config.on_missing).points
-    target = in_square(filled(standing, "error").points[0], portrait.square, (size, size))
     if config.mode == "identity":
         x1, y1, x2, _ = driving.square_of(0)
         fit = Alignment(size / (x2 - x1), (-x1 * size / (x2 - x1), -y1 * size / (x2 - x1)))
         placed = np.stack([in_square(frame, driving.square_of(number), (size, size)) for number, frame in enumerate(points)])
     else:
+        standing = _of_clip("portrait", portrait, portrait_keypoints, frames=1)
+        target = in_square(filled(standing, "error").points[0], portrait.square, (size, size))
         scale = None
         if driving_keypoints is None or portrait_keypoints is None:
             x1, _, x2, _ = portrait.square
@@ -94,6 +96,15 @@ def align_pose(
         scale=fit.scale,
         offset=fit.offset,
     )
+
+
+def check_drawn(config: AlignConfig) -> None:
+    """Raise `OptionError` where the mode asks for a skeleton of which the style draws nothing."""
+    if config.mode != "released" and not (config.style.body or config.style.face or config.style.hands):
+        raise OptionError(
+            f"The pose mode is {config.mode}, and neither body, face nor hands are drawn (eyes are a part of body and face), which leaves "
+            "the pose black. Draw one of them, or set the mode to released."
+        )
 
 
 def face_ratio(points: np.ndarray, target: np.ndarray) -> float:

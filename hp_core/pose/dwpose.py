@@ -25,6 +25,7 @@ _INSTALL = (
 
 _DETECTOR_SIZE, _ESTIMATOR_SIZE = (640, 640), (288, 384)  # height and width; width and height
 _DETECTOR_SCORE, _DETECTOR_OVERLAP = 0.3, 0.45
+_PERSON = 0  # of COCO's kinds
 _KEPT = [*range(18), *range(24, 92), *range(92, 134)]
 """Of rtmlib's 134 points: body, face, hands; the six of the feet are left out."""
 
@@ -57,7 +58,12 @@ class DwposeEstimator:
         try:
             with redirect_stdout(io.StringIO()):  # rtmlib prints what it loads
                 self._detector: Any = YOLOX(
-                    str(detector), _DETECTOR_SIZE, nms_thr=_DETECTOR_OVERLAP, score_thr=_DETECTOR_SCORE, device=chosen
+                    str(detector),
+                    _DETECTOR_SIZE,
+                    "multiclass",  # else boxes of COCO's 80 kinds of things come without saying which; its name differs by version
+                    nms_thr=_DETECTOR_OVERLAP,
+                    score_thr=_DETECTOR_SCORE,
+                    device=chosen,
                 )
                 self._estimator: Any = RTMPose(str(estimator), _ESTIMATOR_SIZE, to_openpose=True, device=chosen)
         except Exception as error:  # onnxruntime's exceptions share no public base class
@@ -75,8 +81,8 @@ class DwposeEstimator:
         check_picture(image)
         # The detector was trained on blue first, the estimator's mean and deviation are those of red first.
         try:
-            boxes = self._detector(np.ascontiguousarray(image[..., ::-1]))
-            places, scores = self._estimator(image, [] if boxes is None else list(boxes))
+            boxes, kinds = self._detector(np.ascontiguousarray(image[..., ::-1]))
+            places, scores = self._estimator(image, list(boxes[kinds == _PERSON]))
         except Exception as error:  # of onnxruntime or rtmlib, at the wrong kind of model
             raise PortraitError(f"DWPose failed on a picture of {image.shape[1]}x{image.shape[0]}: {error}. {REMEDY}") from error
         if places.shape[1:] != (134, 2):

@@ -31,6 +31,9 @@ _FROM_MEDIAPIPE = [
 ]  # fmt: skip
 """MediaPipe's point nearest to each of iBUG's 68."""
 
+_BODY_25, _FROM_BODY_25 = 25, [*range(8), *range(9, 19)]
+"""OpenPose's own default has the middle of the hips between the arms and the legs, and feet at the end."""
+
 _CROWN, _CHIN, _TEMPLES = 10, 152, (234, 454)
 _NECK_BELOW_EARS = 1.2  # face heights (crown of the mesh to chin) from between the ears down to between the shoulders
 _NECK_BELOW_EYES = 2.9  # the same where only five points are known, in distances from the eyes to the mouth
@@ -87,7 +90,7 @@ def from_openpose(frames: Sequence[Any], near: np.ndarray | None = None) -> Pose
     """Keypoints of ComfyUI's `POSE_KEYPOINT`: for each frame a dictionary with ``people``, ``canvas_width`` and ``canvas_height``.
 
     Args:
-        frames: as OpenPose and the DWPose blocks write them; coordinates in pixels, or all within 0..1 of the canvas.
+        frames: as OpenPose (18 or 25 body points) and the DWPose blocks write them; coordinates in pixels, or in shares of the canvas.
         near: (frames, 2) pixels, the nose of the person meant; None takes the largest in the first frame and follows it.
 
     Raises:
@@ -192,7 +195,10 @@ def filled(keypoints: PoseKeypoints, rule: str) -> PoseKeypoints:
     if not len(missing):
         return keypoints
     if len(missing) == len(keypoints):
-        raise PortraitError(f"No person in any of {len(keypoints)} frames of the {keypoints.source}. Set the pose mode to released: black.")
+        raise PortraitError(
+            f"No person in any of {len(keypoints)} frames of the {keypoints.source}. Take the face track's keypoints, "
+            "or set the pose mode to released: black."
+        )
     if rule == "error":
         raise PortraitError(
             f"No person in frame {missing[0]} of the {keypoints.source}, {len(missing)} of {len(keypoints)} in all. "
@@ -224,8 +230,11 @@ def in_square(points: np.ndarray, square: tuple[int, int, int, int], size: tuple
 
 def _person(person: dict[str, Any], canvas: tuple[int, int]) -> np.ndarray:
     """(128, 3); parts that are absent have a confidence of 0."""
+    body = np.asarray(person["pose_keypoints_2d"] or np.zeros((BODY.stop, 3)), np.float32).reshape(-1, 3)
+    if len(body) not in (BODY.stop, _BODY_25):
+        raise ValueError(f"pose_keypoints_2d has {len(body)} points, not OpenPose's {BODY.stop} or {_BODY_25}")
     parts = [
-        (person["pose_keypoints_2d"], 18),
+        (body if len(body) == BODY.stop else body[_FROM_BODY_25], BODY.stop),
         (person.get("face_keypoints_2d"), 68),
         (person.get("hand_left_keypoints_2d"), 21),
         (person.get("hand_right_keypoints_2d"), 21),
@@ -233,12 +242,13 @@ def _person(person: dict[str, Any], canvas: tuple[int, int]) -> np.ndarray:
     points = np.zeros((POINTS, 3), np.float32)
     start = 0
     for values, count in parts:
-        if values:
+        if values is not None and len(values):
             given = np.asarray(values, np.float32).reshape(-1, 3)[:count]  # of OpenPose's 70 face points the last two are pupils
             points[start : start + len(given)] = given
         start += count
     points[~np.isfinite(points).all(-1)] = 0
-    if points[:, :2].max() <= 1:  # of the canvas
+    shown = points[points[:, 2] >= VISIBLE, :2]
+    if len(shown) and np.median(shown) <= 1:  # of the canvas, past whose edge some points may lie
         points[:, :2] *= canvas
     return points
 

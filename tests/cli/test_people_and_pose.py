@@ -72,6 +72,8 @@ def test_the_part_of_another_driver_is_the_same_seconds() -> None:
 def test_motion_is_edited_on_the_way(animate: Run, media: Path, tmp_path: Path) -> None:
     facts, _ = result(animate, tmp_path, "portrait.png", "driving.mp4", "--stretch", 4, "--hold-after", 2, "--fps", 10)
     assert (facts["frames"], facts["fps"]) == (6, "10")
+    facts, _ = result(animate, tmp_path, "portrait.png", "driving.mp4", "--fps", 10, "--neutral", 5, "--rotation", 0.5)
+    assert facts["frames"] < 5, "the neutral frame is one of the driver's, not of the result's"
     changes: tuple[tuple[object, ...], ...] = ((), ("--expression", 0, "--rotation", 0), ("--yaw", 20), ("--head-from", media / "two.png"))
     plain, *moved = [result(animate, tmp_path, "portrait.png", "driving.mp4", *more)[1][3].astype(int) for more in changes]
     assert all(np.abs(plain - other).mean() > 0.5 for other in moved)
@@ -114,6 +116,8 @@ def test_a_crop_that_follows_and_a_pasted_face(animate: Run, tmp_path: Path) -> 
         (("--also", "rightmost=driving.mp4", "--view", "crop"), "Choose the view portrait"),
         (("--also", "largest=driving.mp4"), "drive the same face"),
         (("--pose", "paper", "--pose-level"), "Leave level out"),
+        (("--pose", "paper", "--pose-part", "eyes"), "leaves the pose black"),
+        (("--pose", "paper", "--head-from", "driving.mp4"), "Set it to released"),
         (("--portrait-face", "1,x"), "a point as X,Y"),
         (("--portrait-face", "9000,5"), "9000"),
         (("--pose", "paper", "--pose-keypoints", "dwpose"), "hp-portrait download --for dwpose"),

@@ -196,6 +196,22 @@ def test_identity_mode_takes_the_drivers_place_in_its_own_square():
     np.testing.assert_allclose(pose.skeletons[..., :2], (driver[..., :2] - 100) / 2, atol=1e-3)
 
 
+def test_identity_mode_asks_nothing_of_the_portraits_skeleton():
+    nobody = keypoints(people(3), found=np.zeros(1, bool))
+    config, moving = AlignConfig(mode="identity"), keypoints(people(2, 3))
+    with_one = result(align_pose(track(3), track(1), config, driving_keypoints=moving, portrait_keypoints=keypoints(people(3))))
+    without = result(align_pose(track(3), track(1), config, driving_keypoints=moving, portrait_keypoints=nobody))
+    np.testing.assert_array_equal(with_one.skeletons, without.skeletons)
+    with pytest.raises(PortraitError, match="Take the face track's keypoints"):
+        result(align_pose(track(3), track(1), PAPER, driving_keypoints=moving, portrait_keypoints=nobody))
+
+
+def test_a_style_that_draws_nothing_is_refused():
+    with pytest.raises(OptionError, match=r"mode is paper, .* leaves the pose black. Draw one of them"):
+        result(align_pose(track(3), track(1), replace(PAPER, style=PoseStyle(body=False, eyes=True))))
+    assert result(align_pose(track(3), track(1), AlignConfig(style=PoseStyle(body=False)))).mode == "black"
+
+
 def test_face_tracks_are_compared_by_their_five_points():
     """Of a driver in a picture of twice the size, whose mouth opens: its neck is reckoned, and no measure."""
     small, large = track(1), track(3)

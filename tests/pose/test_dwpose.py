@@ -36,13 +36,14 @@ def save(
     return path
 
 
-def detector(path: Path, boxes: list[tuple[float, float]]) -> Path:
-    """YOLOX's output (1, 8400, 85) with a box of 200x200 round each of ``boxes``, whatever it is shown."""
+def detector(path: Path, boxes: list[tuple[float, float]], *, kinds: dict[int, int] | None = None) -> Path:
+    """YOLOX's output (1, 8400, 85) with a box of 200x200 round each of ``boxes``, whatever it is shown; all show people but those whose
+    number has another of COCO's ``kinds``."""
     rows = np.zeros((1, 8400, 85), np.float32)
     for number, (x, y) in enumerate(boxes):
         # Row n of the finest grid lies at column n of its first line, in cells of 8 pixels.
         rows[0, number, :4] = [x / 8 - number, y / 8, np.log(200 / 8), np.log(200 / 8)]
-        rows[0, number, 4:6] = 1.0
+        rows[0, number, 4] = rows[0, number, 5 + (kinds or {}).get(number, 0)] = 1.0
     nodes = [
         helper.make_node("ReduceMax", ["input"], ["most"], keepdims=0),
         helper.make_node("Mul", ["most", "zero"], ["nothing"]),
@@ -96,6 +97,16 @@ def test_one_person_is_followed_by_the_nose_of_the_track(tmp_path):
     assert followed.found.all()
     assert followed.size == (320, 320)
     np.testing.assert_allclose(followed.points[:, NOSE, 0], [230, 226, 222], atol=3)
+
+
+def test_other_things_than_people_are_nobody(tmp_path):
+    image = picture((100, 150), (215, 170))
+    tie = DwposeEstimator(detector(tmp_path / "d.onnx", [LEFT, RIGHT], kinds={1: 27}), estimator(tmp_path / "e.onnx"), device="cpu")
+    (person,) = tie.people(image)
+    np.testing.assert_allclose(person[NOSE, :2], [100, 150], atol=3)
+    plant = DwposeEstimator(detector(tmp_path / "p.onnx", [RIGHT], kinds={0: 58}), estimator(tmp_path / "e.onnx"), device="cpu")
+    (whole,) = plant.people(picture((100, 150)))
+    np.testing.assert_allclose(whole[NOSE, :2], [100, 150], atol=4)
 
 
 def test_without_a_box_the_whole_picture_is_one_person(tmp_path):

@@ -69,6 +69,20 @@ def test_coordinates_within_the_canvas_may_be_shares_of_it():
     shares = person(0.5, 0.25, scale=0.001)
     points = from_openpose([frame(shares)]).points[0]
     np.testing.assert_allclose(points[NOSE, :2], [200, 75], atol=1e-3)
+    shares["pose_keypoints_2d"][3 * 4 : 3 * 4 + 3] = [1.02, 0.5, 0.9]  # a wrist past the edge
+    points = from_openpose([frame(shares)]).points[0]
+    np.testing.assert_allclose(points[[NOSE, 4], :2], [[200, 75], [408, 150]], atol=1e-3)
+
+
+def test_openposes_own_25_points_are_the_18_in_another_order():
+    known = to_openpose(PoseKeypoints(body()[None], np.ones(1, bool), (512, 512), "test"))
+    coco = np.reshape(known[0]["people"][0]["pose_keypoints_2d"], (18, 3))
+    wide = np.concatenate([coco[:8], [[7, 7, 1]], coco[8:], np.full((6, 3), 9.0)])  # the middle of the hips, and feet
+    known[0]["people"][0]["pose_keypoints_2d"] = wide.ravel().tolist()
+    np.testing.assert_allclose(from_openpose(known).points[0, :18], coco, rtol=1e-5)
+    known[0]["people"][0]["pose_keypoints_2d"] = wide[:17].ravel().tolist()
+    with pytest.raises(PortraitError, match="17 points, not OpenPose's 18 or 25"):
+        from_openpose(known)
 
 
 def test_the_person_meant_is_followed_through_a_crossing():
