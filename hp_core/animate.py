@@ -21,7 +21,7 @@ from hp_core.config import SamplingConfig
 from hp_core.errors import FaceError, OptionError, WeightsError, about
 from hp_core.face.choose import Which
 from hp_core.face.crop import crop_square
-from hp_core.motion.edit import at_rate, edited, frame_rate, trimmed, with_head_rotation_of
+from hp_core.motion.edit import at_rate, edited, frame_rate, mixed, trimmed
 from hp_core.pose.keypoints import followed
 from hp_core.progress import Notice, Progress, Stage
 from hp_core.request import AnimateOptions, Driver, check_request
@@ -206,7 +206,14 @@ class _Run:
                 pose = yield from self._pose(track, portrait, people)
             del track  # its crops grow with the clip
         if self.head is not None:
-            motion = with_head_rotation_of(motion, self.head, relative=options.head_relative, pace=options.head_pace)
+            motion = mixed(
+                motion,
+                self.head,
+                relative=options.head_relative,
+                neutral=options.motion.neutral,
+                other_neutral=options.head_neutral,
+                pace=options.head_pace,
+            )
         motion = edited(at_rate(motion, fps), options.motion)  # which may give it another rate
         latents = yield from pipeline.sample(appearance, motion, pose, sampling=self.sampling, seed=options.seed)
         return _Performance(portrait, motion, latents, driver, squares)

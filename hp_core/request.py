@@ -55,7 +55,8 @@ class AnimateOptions:
         intensity: rule of the motion intensity, `released` or `paper`; None takes the weights' own.
         motion: how the driver's motion is changed before it is used.
         head_from: a video, a picture or a motion file, from its first frame on, whose head is taken; the driver gives the expression.
-        head_relative: its turns are added to where the driver looks at rest, instead of taken as they are.
+        head_relative: its turns are added to where the driver looks at rest (`MotionEdit.neutral`), instead of taken as they are.
+        head_neutral: number of the frame in which it looks at rest itself; -1: the one nearest to its median expression.
         head_pace: how it is brought to the driver's length, of `MOTION_PACES`.
         pose: what the pose guider is shown.
         keypoints: where the pose takes them from: `dwpose`, the `face` track, or `auto`: DWPose where its files are.
@@ -81,6 +82,7 @@ class AnimateOptions:
     motion: MotionEdit = field(default_factory=MotionEdit)
     head_from: Path | None = None
     head_relative: bool = False
+    head_neutral: int = -1
     head_pace: str = "keep"
     pose: AlignConfig = field(default_factory=AlignConfig)
     keypoints: str = "auto"
@@ -94,6 +96,7 @@ class AnimateOptions:
         check_choice("view", self.view, VIEWS)
         check_choice("crop", self.crop, CROPS)
         check_choice("head_pace", self.head_pace, MOTION_PACES)
+        check_range("head_neutral", self.head_neutral, -1)
         if self.paste is not None:
             check_choice("paste", self.paste, PASTE_REGIONS)
         check_choice("keypoints", self.keypoints, KEYPOINTS)

@@ -150,6 +150,7 @@ class Intensity(_Savable):
         expression_levels, head_levels: (chunks,) int64, 0..d-1.
         chunk: frames in a chunk; the last may be shorter.
         rule: `released` or `paper`.
+        levels: d, of how many levels these are; 0 where that is not known.
     """
 
     expression: np.ndarray
@@ -158,6 +159,7 @@ class Intensity(_Savable):
     head_levels: np.ndarray
     chunk: int
     rule: str
+    levels: int = 0
 
     def __str__(self) -> str:
         pairs = zip(self.expression_levels, self.head_levels, strict=True)

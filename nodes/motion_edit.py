@@ -162,7 +162,10 @@ class MotionEdit(io.ComfyNode):
                     )
                 ),
             ],
-            outputs=[sockets.Motion.Output(display_name="motion", tooltip="For the sampler.")],
+            outputs=[
+                sockets.Motion.Output(display_name="motion", tooltip="For the sampler."),
+                io.Float.Output(display_name="fps", tooltip="Frames/s of the result, for Create Video."),
+            ],
         )
 
     @classmethod
@@ -171,7 +174,8 @@ class MotionEdit(io.ComfyNode):
         from hp_core.config import MotionEdit
         from hp_core.motion.edit import edited
 
-        return io.NodeOutput(edited(motion, MotionEdit(**changes)))
+        changed = edited(motion, MotionEdit(**changes))
+        return io.NodeOutput(changed, float(changed.fps))
 
 
 class MotionMix(io.ComfyNode):
@@ -215,16 +219,34 @@ class MotionMix(io.ComfyNode):
                     tooltip="stretch: all of the other over the first's frames. keep: its own speed, cut off or held at the end. Default: "
                     "stretch.",
                 ),
+                advanced(
+                    io.Int.Input(
+                        "neutral",
+                        default=-1,
+                        min=-1,
+                        max=100_000,
+                        tooltip="Number of the frame, from 0, in which the first looks at rest, for relative. Default: -1, the usual face.",
+                    )
+                ),
+                advanced(
+                    io.Int.Input(
+                        "other_neutral",
+                        default=-1,
+                        min=-1,
+                        max=100_000,
+                        tooltip="Number of the frame, from 0, in which the other looks at rest, for relative. Default: -1, the usual face.",
+                    )
+                ),
             ],
             outputs=[sockets.Motion.Output(display_name="motion", tooltip="For the sampler.")],
         )
 
     @classmethod
-    def execute(cls, motion: Any, other: Any, head: float, expression: float, relative: bool, pace: str) -> io.NodeOutput:
+    def execute(cls, motion: Any, other: Any, **shares: Any) -> io.NodeOutput:
         """Parts of two."""
         from hp_core.motion.edit import mixed
 
-        return io.NodeOutput(mixed(motion, other, head=head, expression=expression, relative=relative, pace=pace))
+        return io.NodeOutput(mixed(motion, other, **shares))
 
 
 class MotionJoin(io.ComfyNode):

@@ -179,6 +179,9 @@ def animate(
         bool,
         typer.Option(help="Add its turns to where DRIVING looks at rest.", rich_help_panel="Motion"),
     ] = False,
+    head_neutral: Annotated[
+        int, typer.Option(help="Frame in which it looks at rest, for --head-relative; -1: the most usual face.", rich_help_panel="Motion")
+    ] = -1,
     head_pace: Annotated[
         Pace,
         typer.Option(help="It at its own speed, cut off or held at the end, or stretched to fit.", rich_help_panel="Motion"),
@@ -258,6 +261,7 @@ def animate(
         motion=motion_edit(context.params),
         head_from=head_from,
         head_relative=head_relative,
+        head_neutral=head_neutral,
         head_pace=head_pace,
         pose=AlignConfig(
             mode=pose,

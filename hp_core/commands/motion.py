@@ -141,6 +141,8 @@ def mix(
     head: Annotated[float, typer.Option(help="Share of OTHER's head, 0..1.")] = 1.0,
     expression: Annotated[float, typer.Option(help="Share of OTHER's expression, 0..1.")] = 0.0,
     relative: Annotated[bool, typer.Option(help="Add OTHER's turns to where MOTION looks at rest.")] = False,
+    neutral: Annotated[int, typer.Option(help="Frame in which MOTION looks at rest; -1: the most usual face.")] = -1,
+    other_neutral: Annotated[int, typer.Option(help="Frame in which OTHER does; -1: the most usual face.")] = -1,
     pace: Annotated[Pace, typer.Option(help="OTHER at its own speed, cut off or held at the end, or stretched to fit.")] = "keep",
     as_json: Json = False,
 ) -> None:
@@ -148,7 +150,17 @@ def mix(
     from hp_core.motion.edit import mixed
 
     first, second = (_loaded(path, output) for path in (motion, other))
-    _keep(mixed(first, second, head=head, expression=expression, relative=relative, pace=pace), output, as_json)
+    changed = mixed(
+        first,
+        second,
+        head=head,
+        expression=expression,
+        relative=relative,
+        neutral=neutral,
+        other_neutral=other_neutral,
+        pace=pace,
+    )
+    _keep(changed, output, as_json)
 
 
 @motion_app.command("join")

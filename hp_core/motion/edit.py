@@ -103,14 +103,20 @@ def with_translation(motion: MotionTokens, rule: str) -> MotionTokens:
 
 
 def with_head_rotation_of(
-    motion: MotionTokens, other: MotionTokens, *, relative: bool = False, neutral: int | None = None, pace: str = "stretch"
+    motion: MotionTokens,
+    other: MotionTokens,
+    *,
+    relative: bool = False,
+    neutral: int | None = None,
+    other_neutral: int | None = None,
+    pace: str = "stretch",
 ) -> MotionTokens:
     """Expression of ``motion``, head rotation and translation of ``other``.
 
     Args:
         relative: add what ``other`` turns away from its own neutral frame to where ``motion``'s neutral frame looks, instead of
             taking its rotation as it is.
-        neutral: index of both neutral frames; None takes each clip's `neutral_frame`.
+        neutral, other_neutral: indices of the two clips' neutral frames; None takes a clip's `neutral_frame`.
         pace: how ``other`` is brought to the same length, see `fitting`.
 
     Raises:
@@ -121,7 +127,7 @@ def with_head_rotation_of(
     if relative:
         mine = _index(motion, neutral_frame(motion) if neutral is None else neutral)
         # Of the clip before it is fitted: an index names a frame that somebody has seen.
-        theirs = _index(other, neutral_frame(other) if neutral is None else neutral)
+        theirs = _index(other, neutral_frame(other) if other_neutral is None else other_neutral)
         base = _Parts.of(other)
 
         def follow(name: str) -> Tensor:
@@ -136,13 +142,22 @@ def with_head_rotation_of(
 
 
 def mixed(
-    motion: MotionTokens, other: MotionTokens, *, head: float = 1.0, expression: float = 0.0, relative: bool = False, pace: str = "stretch"
+    motion: MotionTokens,
+    other: MotionTokens,
+    *,
+    head: float = 1.0,
+    expression: float = 0.0,
+    relative: bool = False,
+    neutral: int = -1,
+    other_neutral: int = -1,
+    pace: str = "stretch",
 ) -> MotionTokens:
     """``motion`` with a share of the head and of the expression of ``other``.
 
     Args:
         head, expression: shares of ``other``, 0..1.
         relative, pace: see `with_head_rotation_of`.
+        neutral, other_neutral: numbers of the two clips' neutral frames; -1 takes a clip's `neutral_frame`.
     """
     check_range("head", head, 0, 1)
     check_range("expression", expression, 0, 1)
@@ -150,7 +165,8 @@ def mixed(
     if head == expression == 0:
         return motion
     mine = _Parts.of(motion)
-    turned = _Parts.of(with_head_rotation_of(motion, other, relative=relative, pace=pace))
+    at, other_at = (None if number < 0 else number for number in (neutral, other_neutral))
+    turned = _Parts.of(with_head_rotation_of(motion, other, relative=relative, neutral=at, other_neutral=other_at, pace=pace))
     changes = {name: _lerp(getattr(mine, name), getattr(turned, name), head) for name in ("rotation", "moved", "translation")}
     if expression:
         changes["expression"] = _lerp(mine.expression, _Parts.of(fitting(other, motion, pace)).expression, expression)

@@ -22,7 +22,7 @@ def estimate_intensity(track: FaceTrack, config: MotionConfig) -> Intensity:
 
     Where the square follows the subject, its way across the picture is no motion of the head.
     """
-    return Intensity(*estimate(track.points_in_square, config), chunk=config.chunk, rule=config.intensity)
+    return Intensity(*estimate(track.points_in_square, config), chunk=config.chunk, rule=config.intensity, levels=config.levels)
 
 
 def motion_tokens(refined: Tensor, rotation: Tensor, translation: Tensor, *, translation_rule: str) -> Tensor:
@@ -62,6 +62,11 @@ def encode_motion(
         raise OptionError(
             f"The intensity has {len(intensity.expression)} chunks of {intensity.chunk} frames, the face track {frames} frames. "
             "Estimate the intensity on this track."
+        )
+    if intensity.levels not in (0, config.levels):
+        raise OptionError(
+            f"The intensity is sorted into {intensity.levels} levels, the memory bank of these weights knows {config.levels}. "
+            f"Set levels to {config.levels} in Intensity Estimate."
         )
     highest = max(int(intensity.expression_levels.max()), int(intensity.head_levels.max()))
     if highest >= config.levels:

@@ -146,6 +146,9 @@ def test_head_of_another_expression_of_one() -> None:
     relative = edit.with_head_rotation_of(clip, other, relative=True)
     turned = edit.stretched(other, 20).rotation - other.rotation[edit.neutral_frame(other)]
     assert torch.allclose(relative.rotation, clip.rotation[edit.neutral_frame(clip)] + turned, atol=1e-4)
+    named = edit.mixed(clip, other, relative=True, neutral=3, other_neutral=30)
+    assert torch.allclose(named.rotation, clip.rotation[3] + edit.stretched(other, 20).rotation - other.rotation[30], atol=1e-4)
+    assert torch.allclose(named.rotation[-1], clip.rotation[3], atol=1e-4), "where the other rests, the head is held as the first rests"
 
 
 def test_the_head_of_another_keeps_its_own_speed() -> None:

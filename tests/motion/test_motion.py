@@ -187,6 +187,9 @@ def test_levels_that_the_memory_bank_does_not_know_are_refused() -> None:
     small = replace(CONFIG, levels=64)
     with pytest.raises(OptionError, match="level of 100, the memory bank of these weights knows 0 to 63"):
         next(encode_motion(None, None, MotionRefiner(small), [0], intensity, small, device="cpu"))  # type: ignore[arg-type]
+    low = replace(estimate_intensity(make_track(1), CONFIG), expression_levels=np.array([5]))
+    with pytest.raises(OptionError, match="sorted into 128 levels, the memory bank of these weights knows 64"):
+        next(encode_motion(None, None, MotionRefiner(small), [0], low, small, device="cpu"))  # type: ignore[arg-type]
 
 
 def test_memories_begin_at_their_share_of_unit_length() -> None:
