@@ -40,6 +40,7 @@ TRAINED = ("unet", "motion_proj", "dino", "image_proj", "pose_guider")
 _WHOLE = PoseStyle(eyes=True)
 _LEAN = 0.2  # most that a reckoned neck stands beside the eyes, in its lengths: those of a turned head are not above its ears
 
+_SHOWN = 8  # held-out clips of the validation's video, side by side: encoders have a widest picture
 _BANDS = {"low": (0.0, 1.0), "mid": (1.0, 20.0), "high": (20.0, float("inf"))}  # of sigma, for the curves
 
 
@@ -245,7 +246,8 @@ class AnimationTask:
             latents = self.held_out.read(index, ("latents",), slice(self.config.validation_frames))["latents"].float()
             drawn, truth = self.decoded(self.redraw(index, device)), self.decoded(latents)
             errors.append(((drawn.float() - truth.float()) / 255).square()[1:].mean())
-            shown.append(torch.cat([truth[:1].expand_as(truth), truth, drawn], dim=1))
+            if index < _SHOWN:
+                shown.append(torch.cat([truth[:1].expand_as(truth), truth, drawn], dim=1))
         length = min(len(rows) for rows in shown)
         video = torch.cat([rows[:length] for rows in shown], dim=2)
         with VideoWriter(folder / "validation.mp4", fps=Fraction(4)) as writer:

@@ -26,6 +26,7 @@ from hp_core.training.vae import to_unit
 from hp_core.vae import to_uint8
 
 TRUTHS = ("rotation", "translation", "expression")
+_SHOWN = 12  # held-out clips of the validation's picture
 _DEGREES = 30.0  # that count as one, beside translations and features of about one
 
 
@@ -196,17 +197,29 @@ class MotionTask:
 
         device = next(self.loss.parameters()).device
         parts = np.stack([np.linspace(0, 0.99, 8), np.roll(np.linspace(0, 0.99, 8), 3)], axis=1)
-        items = [self._pair(self.held_out, index, part) for index in range(len(self.held_out)) for part in parts]
-        batch = {name: value.to(device) for name, value in _collated(items, 1).items()}
-        driving, source = (self.loss.read(batch[f"{of}crops"], batch[f"{of}heads"]) for of in ("", "source_"))
-        figures: dict[str, float] = {}
-        for name in TRUTHS:
-            if name in batch and name in driving:
-                figures |= {f"{name}_{column}": share for column, share in enumerate(explained(driving[name], batch[name]))}
-        drawn = self.loss.generator(batch["source"], vector(source), vector(driving))
-        figures["drawn"] = float((drawn - F.avg_pool2d(batch["target"], 2)).abs().mean())
-        rows = [F.avg_pool2d(batch["source"], 2), F.avg_pool2d(batch["target"], 2), drawn]
-        strip = rearrange(torch.stack([to_uint8(row[::5][:12]) for row in rows]), "r n h w c -> (r h) (n w) c")
+        said: dict[str, list[Tensor]] = {}
+        true: dict[str, list[Tensor]] = {}
+        errors, shown = [], []
+        for index in range(len(self.held_out)):  # one by one: all of them at once do not fit beside an optimiser
+            batch = _collated([self._pair(self.held_out, index, part) for part in parts], 1)
+            batch = {name: value.to(device) for name, value in batch.items()}
+            driving, source = (self.loss.read(batch[f"{of}crops"], batch[f"{of}heads"]) for of in ("", "source_"))
+            for name in TRUTHS:
+                if name in batch and name in driving:
+                    said.setdefault(name, []).append(driving[name].cpu())
+                    true.setdefault(name, []).append(batch[name].cpu())
+            drawn = self.loss.generator(batch["source"], vector(source), vector(driving))
+            half = F.avg_pool2d(batch["target"], 2)
+            errors.append(float((drawn - half).abs().mean()))
+            if index < _SHOWN:
+                pair = index % len(parts)
+                shown.append(to_uint8(torch.stack([F.avg_pool2d(batch["source"], 2)[pair], half[pair], drawn[pair]])))
+        figures = {
+            f"{name}_{column}": share
+            for name in said
+            for column, share in enumerate(explained(torch.cat(said[name]), torch.cat(true[name])))
+        } | {"drawn": float(np.mean(errors))}
+        strip = rearrange(torch.stack(shown), "n r h w c -> (r h) (n w) c")
         Image.fromarray(strip.numpy()).save(folder / "validation.png")
         return figures
 

@@ -47,7 +47,8 @@ class PrepareOptions:
         max_yaw: median of the head's absolute yaw, degrees, 0..180; not checked with an analyzer without a head transform.
         crf: H.264 quality of the crops, 1 (best) to 51.
         clips_per_shard: 1 or more.
-        keypoints: folder with `{video's stem}.dwpose.npz`, body points of whole videos; None looks beside each video.
+        keypoints: folder with `{video's stem}.dwpose.npz`, body points of whole videos, in the videos' own subfolders or, where no two
+            videos have one name, without them; None looks beside each video.
 
     Raises:
         OptionError: a number out of range.
@@ -123,7 +124,8 @@ def prepare(
     footage = yield from scan(paths, journal)
     total, done = sum(video.frames for video in footage), 0
     with ShardWriter(out, clips_per_shard=options.clips_per_shard, crf=options.crf, first=journal.shards) as writer:
-        cutter = _Cutter(writer, journal, analyzer, config, options, estimator)
+        shared = {stem for stem, count in Counter(Path(video.name).stem for video in footage).items() if count > 1}
+        cutter = _Cutter(writer, journal, analyzer, config, options, estimator, shared)
         for video in footage:
             for position in cutter.cut(video):
                 yield Progress("prepare", done + position, total)
@@ -159,8 +161,9 @@ class _Cutter:
         config: FaceConfig,
         options: PrepareOptions,
         estimator: DwposeEstimator | None,
+        shared: set[str],
     ):
-        self.estimator = estimator
+        self.estimator, self.shared = estimator, shared  # the latter: names that several videos have, in different folders
         self.writer, self.journal, self.analyzer, self.config, self.options = writer, journal, analyzer, config, options
         self.without_rotation = 0
         self._pending: list[tuple[str, int, int]] = []  # clips of the shard under way
@@ -213,7 +216,11 @@ class _Cutter:
         self._record(self.writer.add(clip, {"source": source}))
 
     def _keypoints(self, video: Footage) -> np.ndarray | Dropped | None:
-        path = (self.options.keypoints or video.path.parent) / f"{video.path.stem}.dwpose.npz"
+        path = video.path.with_suffix(".dwpose.npz")
+        if self.options.keypoints is not None:
+            path = self.options.keypoints / Path(video.name).with_suffix(".dwpose.npz")
+            if not path.exists() and video.path.stem not in self.shared:
+                path = self.options.keypoints / path.name
         try:
             return read_keypoints(path, video.frames) if path.exists() else None
         except PortraitError as error:

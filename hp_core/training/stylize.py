@@ -24,7 +24,7 @@ class AnimeGan:
         except ImportError as error:
             raise OptionError(f"The stylizer {path} needs onnxruntime: pip install onnxruntime.") from error
         if not path.is_file():
-            raise OptionError(f"There is no stylizer {path}. Name an AnimeGANv3 .onnx file, or `rendered` for rendered clips.")
+            raise OptionError(f"There is no stylizer {path}. Name an AnimeGANv3 .onnx file, or, for rendered clips, none.")
         try:
             self.session: Any = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's exceptions share no public base class

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import sys
 import tarfile
 from collections.abc import Callable, Iterator
@@ -198,6 +199,20 @@ def test_frames_without_the_face_are_interpolated(run: Run, tmp_path: Path):
         np.testing.assert_allclose(values[6], (values[5] + values[7]) / 2, atol=1e-3)
     with tarfile.open(tmp_path / "out" / "clips-000000.tar") as tar:
         assert json.load(tar.extractfile(f"{clip.key}.json"))["source"]["filled"] == [6]
+
+
+def test_keypoints_of_another_folder_s_video_of_that_name_are_not_taken(run: Run, videos: Path, tmp_path: Path):
+    for person in ("a", "b"):
+        (tmp_path / "videos" / person).mkdir(parents=True)
+        shutil.copy(videos / "one.mp4", tmp_path / "videos" / person / "one.mp4")
+    points = np.ones((24, 18, 3))
+    (tmp_path / "points" / "b").mkdir(parents=True)
+    np.savez(tmp_path / "points" / "one.dwpose.npz", keypoints=points)  # whose, nobody can tell
+    np.savez(tmp_path / "points" / "b" / "one.dwpose.npz", keypoints=points)
+    options = PrepareOptions(frames=10, min_frames=4, min_face=60, keypoints=tmp_path / "points")
+    run(tmp_path / "videos", tmp_path / "out", options)
+    with_points = {clip.person: clip.keypoints is not None for clip in ShardSource(tmp_path / "out", head_size=64)}
+    assert with_points == {"a/one": False, "b/one": True}
 
 
 def test_keypoints_are_mapped_into_the_crop(run: Run, videos: Path, tmp_path: Path):
