@@ -118,7 +118,7 @@ def train(
     from hp_core.training.settings import read_settings
 
     pairs = [change.partition("=") for change in changes or []]
-    settings = read_settings(config, {name: value for name, _, value in pairs})
+    settings = read_settings(config, {name: value for name, _, value in pairs}, stage=stage)
     with Bars(quiet=as_json or not is_first_process()) as bars:
         outcome = bars.run(run_stage(stage, settings, out, minutes=minutes))
     if not is_first_process():

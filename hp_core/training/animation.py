@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from hp_core.appearance.encode import vit_normalise
+from hp_core.appearance.vit import Block
 from hp_core.config import MotionConfig, PortraitConfig, PoseStyle
 from hp_core.motion.encode import motion_tokens
 from hp_core.motion.intensity import EXPRESSION_RANGE, HEAD_RANGE, chunk_intensity, quantise
+from hp_core.motion.refiner import MemoryBlock
 from hp_core.pose.align import black_pose
 from hp_core.pose.draw import LIMBS, draw_skeleton
 from hp_core.pose.keypoints import nose_and_neck
@@ -25,12 +27,14 @@ from hp_core.training.augment import to_batch
 from hp_core.training.curves import COUNT
 from hp_core.training.patch_encoder import PatchDecoder
 from hp_core.training.perceptual import PerceptualLoss
+from hp_core.training.processes import units
 from hp_core.training.regions import region_weight
 from hp_core.training.settings import AnimationTraining
 from hp_core.training.sigma import noisy_input, sample_sigmas, velocity
 from hp_core.training.store import Store
 from hp_core.training.trainer import step_generator, step_seed
-from hp_core.unet.temporal import set_spatial_only
+from hp_core.unet.model import PortraitTransformer
+from hp_core.unet.temporal import PortraitResBlock, set_spatial_only
 from hp_core.vae import decode_chunks, to_uint8
 from hp_core.values import PoseMaps
 
@@ -59,6 +63,7 @@ class AnimationLoss(nn.Module):
             self.pictures = PatchDecoder(modules["vae"])
         numbers = [model.sampling.fps, model.sampling.motion_bucket_id, model.sampling.noise_aug]
         self.register_buffer("time_ids", torch.tensor([numbers]), persistent=False)
+        self._no_split_modules = units(self, PortraitResBlock, PortraitTransformer, Block, MemoryBlock)
 
     def forward(
         self,

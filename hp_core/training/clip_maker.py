@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from hp_core.pose.dwpose import DwposeEstimator
     from hp_core.training.prepare import PrepareOptions
 
+CUT = 27.0
+"""Mean change of hue, saturation and value (0..255 each, hue 0..179) between two frames from which on it is another shot: the usual
+threshold of PySceneDetect's content rule."""
+
 COMPARABLE_AREA = 0.5  # of the followed face: a second face this large makes a clip one of two people
 
 
@@ -54,6 +58,7 @@ class ClipMaker:
         self._tracker = FaceTracker(self._seen, config, which="largest", on_missing="interpolate")
         self._faces: list[Face | None] = []  # of the followed person, frame by frame
         self._last: Face | None = None
+        self._before: np.ndarray | None = None  # the last frame with the face, small, in HSV
         self._waiting: list[np.ndarray] = []  # frames before the first face
         self._crops: list[np.ndarray] = []
 
@@ -71,7 +76,7 @@ class ClipMaker:
                 self._size = (image.shape[1], image.shape[0])
         except FaceError as error:  # too small to crop, or gone for too long
             return Dropped("face lost", str(error))
-        return self._several(faces, face) or self._too_few()
+        return self._several(faces, face) or self._too_few() or (self._cut(image) if face is not None else None)
 
     def finish(self, key: str, person: str, fps: Fraction, keypoints: np.ndarray | None) -> Clip | Dropped:
         """The clip of all frames added; ``keypoints`` (length, 18, 3), x and y in source pixels, in the place of the estimator's."""
@@ -115,6 +120,16 @@ class ClipMaker:
             self.square = square_box(self._last.box, image.shape[:2], growth=self.config.square_growth)
         self._crops += [np.asarray(crop_square(waiting, self.square, self.config.image_size)) for waiting in self._waiting]
         self._waiting = []
+
+    def _cut(self, image: np.ndarray) -> Dropped | None:
+        """Whether another shot began since the last frame with the face: a window over the seam would teach that one person becomes
+        another."""
+        import cv2
+
+        small = cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA)
+        before, self._before = self._before, cv2.cvtColor(small, cv2.COLOR_RGB2HSV).astype(np.float32)
+        change = 0.0 if before is None else float(np.abs(self._before - before).mean())
+        return Dropped("cut", f"frame {len(self._faces) - 1}: change of {change:.0f}, limit {CUT:g}") if change > CUT else None
 
     def _several(self, faces: list[Face], face: Face | None) -> Dropped | None:
         if face is None or not self.options.one_face:

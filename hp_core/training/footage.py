@@ -65,7 +65,7 @@ def find_videos(videos: Path) -> dict[str, Path]:
 
 
 def scan(paths: dict[str, Path], journal: Journal) -> Stage[list[Footage]]:
-    """Look at every video that ``journal`` does not know yet; those that can be read, in order.
+    """Look at every video that ``journal`` does not know yet, or could not read; those that can be read, in order.
 
     Raises:
         OptionError: a file has changed since clips were made of it.
@@ -73,10 +73,12 @@ def scan(paths: dict[str, Path], journal: Journal) -> Stage[list[Footage]]:
     readable = []
     for count, (name, path) in enumerate(paths.items(), 1):
         known, size = journal.videos.get(name), path.stat().st_size
-        if known is None or known["bytes"] != size:
-            if any(video == name for video, _ in journal.kept):
-                raise OptionError(f"{path} has {size} bytes, not those its clips were made of. Restore it, or name another folder.")
-            journal.video(name, {"bytes": size} | _examine(path))
+        if known is not None and known["bytes"] != size and any(video == name for video, _ in journal.kept):
+            raise OptionError(f"{path} has {size} bytes, not those its clips were made of. Restore it, or name another folder.")
+        if known is None or known["bytes"] != size or "problem" in known:  # which may have been the disk's
+            facts = {"bytes": size} | _examine(path)
+            if known is None or any(known.get(key) != value for key, value in facts.items()):
+                journal.video(name, facts)
         facts = journal.videos[name]
         if "problem" not in facts:
             readable.append(Footage(name, path, facts["sha256"], facts["frames"], Fraction(facts["fps"])))

@@ -8,6 +8,7 @@ so that they hold no more. The generator is thrown away.
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,11 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hp_core.errors import OptionError
 from hp_core.motion.encoders import ExpressionEncoder, HeadPoseEncoder
+from hp_core.motion.resnet import BasicBlock, Bottleneck
 from hp_core.training.augment import colour_jitter, crop_jitter, to_batch
+from hp_core.training.processes import units
 from hp_core.training.regions import region_weight
 from hp_core.training.settings import MotionTraining
 from hp_core.training.store import Store
@@ -26,7 +30,7 @@ from hp_core.training.vae import to_unit
 from hp_core.vae import to_uint8
 
 TRUTHS = ("rotation", "translation", "expression")
-_SHOWN = 12  # held-out clips of the validation's picture
+_SHOWN = 8  # held-out clips of the validation's video, side by side: encoders have a widest picture
 _DEGREES = 30.0  # that count as one, beside translations and features of about one
 
 
@@ -102,6 +106,7 @@ class MotionLoss(nn.Module):
         labels = len(spread["expression"]) if "expression" in spread else 0
         self.generator = Generator(width=config.width, motion=feature + 6)
         self.reading = nn.Linear(feature, labels) if labels else None
+        self._no_split_modules = units(self, BasicBlock, Bottleneck)
 
     def forward(
         self,
@@ -171,14 +176,19 @@ class MotionTask:
     def batch(self, step: int, rows: range) -> dict[str, Tensor]:
         """Two random frames of a clip each; the crops' colours, place and proportions are changed."""
         rng = np.random.default_rng(step_seed(self.config.optim.seed, step))
-        count = self.config.optim.batch
+        count, stride = self.config.optim.batch, self.config.drawn_stride
+        if len(rows) < count and len(rows) % stride:
+            raise OptionError(
+                f"motion.drawn_stride is {stride} and each part of a batch has {len(rows)} pairs; parts must be multiples of the stride, "
+                "or other pairs are redrawn than on one process. Set another optim.batch, accumulate or drawn_stride."
+            )
         clips, parts, seeds = rng.integers(len(self.store), size=count), rng.random((count, 2)), rng.integers(2**62, size=count)
         items = [self._pair(self.store, int(clips[row]), parts[row]) for row in rows]
-        batch = _collated(items, self.config.drawn_stride)
+        batch = _collated(items, stride)
         for name in ("source_crops", "crops", "source_heads", "heads"):
             # Of its own for each process, so that no row depends on how many there are.
             own = [np.random.default_rng([int(seed), len(name)]) for seed in seeds[rows.start : rows.stop]]
-            own = own[:: self.config.drawn_stride] if name.startswith("source") else own
+            own = own[::stride] if name.startswith("source") else own
             looks = [self._jittered(image[None], name, rng) for image, rng in zip(batch[name], own, strict=True)]
             batch[name] = torch.cat(looks)
         return batch
@@ -192,8 +202,9 @@ class MotionTask:
 
     @torch.no_grad()
     def validate(self, step: int, folder: Path) -> dict[str, float]:
-        """Errors on held-out clips without augmentation, and of each truth the share of variance explained; a strip of pictures."""
-        from PIL import Image
+        """Errors on held-out clips without augmentation, and of each truth the share of variance explained; a video of clips side by
+        side: source, truth and what is redrawn."""
+        from hp_core.video import VideoWriter
 
         device = next(self.loss.parameters()).device
         parts = np.stack([np.linspace(0, 0.99, 8), np.roll(np.linspace(0, 0.99, 8), 3)], axis=1)
@@ -212,15 +223,15 @@ class MotionTask:
             half = F.avg_pool2d(batch["target"], 2)
             errors.append(float((drawn - half).abs().mean()))
             if index < _SHOWN:
-                pair = index % len(parts)
-                shown.append(to_uint8(torch.stack([F.avg_pool2d(batch["source"], 2)[pair], half[pair], drawn[pair]])))
+                shown.append(to_uint8(torch.cat([F.avg_pool2d(batch["source"], 2), half, drawn], dim=2)))  # (pairs, 3 h, w, 3)
         figures = {
             f"{name}_{column}": share
             for name in said
             for column, share in enumerate(explained(torch.cat(said[name]), torch.cat(true[name])))
         } | {"drawn": float(np.mean(errors))}
-        strip = rearrange(torch.stack(shown), "n r h w c -> (r h) (n w) c")
-        Image.fromarray(strip.numpy()).save(folder / "validation.png")
+        with VideoWriter(folder / "validation.mp4", fps=Fraction(2)) as writer:
+            for frame in torch.cat(shown, dim=2).numpy():
+                writer.write(frame)
         return figures
 
     def export(self, state: dict[str, Tensor]) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import torch
+from torch import nn
 
 from hp_core.errors import OptionError
 
@@ -49,3 +50,11 @@ def wait_for_all() -> None:
     """Wait for the other processes, if there are any."""
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
+
+
+def units(module: nn.Module, *kinds: type[nn.Module]) -> list[str]:
+    """Names of those of ``kinds`` that ``module`` holds, for its ``_no_split_modules``: by that accelerate shares weights out (FSDP).
+
+    Each is gathered whole for its own forward, so a kind is one that nothing reaches into from outside; lists of blocks are none.
+    """
+    return sorted({type(part).__name__ for part in module.modules() if isinstance(part, kinds)})

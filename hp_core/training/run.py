@@ -18,8 +18,10 @@ from torch import Tensor, nn
 from hp_core.checks import check_choice
 from hp_core.config import PortraitConfig
 from hp_core.config_files import read_config
+from hp_core.errors import OptionError
 from hp_core.pipeline import default_device
 from hp_core.progress import Notice, Stage
+from hp_core.training.begun import check_frozen, mark_trained
 from hp_core.training.features import ClipEncoder
 from hp_core.training.processes import first_process_first
 from hp_core.training.settings import STAGES, DataConfig, TrainConfig
@@ -28,7 +30,7 @@ from hp_core.training.start import prepare_weights
 from hp_core.training.store import Store, build_store, pixels
 from hp_core.training.stylize import AnimeGan
 from hp_core.training.trainer import Outcome, Task, train
-from hp_core.weights.catalog import CATALOG
+from hp_core.weights.catalog import CATALOG, MODULES
 from hp_core.weights.load import file_fingerprint, load_models, load_module
 from hp_core.weights.tools import save_module, write_config
 
@@ -45,10 +47,14 @@ def run_stage(stage: str, config: TrainConfig, folder: Path, *, minutes: float |
         PortraitError: see `train`.
     """
     check_choice("stage", stage, STAGES)
+    part = getattr(config, stage)
+    if part.optim.gradient_checkpointing and stage != "animation":
+        raise OptionError(
+            f"{stage}.optim.gradient_checkpointing is true; the animation stage alone has it. A higher accumulate saves memory."
+        )
     with first_process_first():
         yield from prepare_weights(config, folder / "weights")
     task = yield from _TASKS[stage](config, folder, clips or folder)
-    part = getattr(config, stage)
     facts = {"preset": config.preset, "stage": stage, **({"without": config.without} if config.without else {}), **asdict(part)}
     # A run may be made longer, and helped on where it is unstable or short of memory.
     free = {"log": facts.pop("log")} | {name: facts["optim"].pop(name) for name in ("steps", "lr", "precision", "accumulate")}
@@ -136,6 +142,7 @@ def feature_store(config: TrainConfig, weights: Path, folder: Path, *, held_out:
     data = config.animation.data
     part = yield from clip_source(data, read_config(weights), held_out=held_out)
     place = folder / ("features-held-out" if held_out else "features")
+    check_frozen(weights, ("vae", "expression", "headpose", *(["dino"] if config.animation.freeze_vit else [])))
     facts = part.facts | {"weights": {name: _digest(weights, name) for name in ("vae", "expression", "headpose", "arcface")}}
     variants = 1 if held_out else data.motion_variants
     facts |= {"jitter": config.motion.jitter, "motion_variants": variants}
@@ -161,6 +168,7 @@ def prediction_store(config: TrainConfig, weights: Path, folder: Path, *, held_o
     stage, device = config.decoder, default_device()
     models = yield from load_models(weights, device=device, dtype=torch.float32, to_be_trained=True)
     part = yield from clip_source(stage.data, models.config, held_out=held_out)
+    check_frozen(weights, MODULES)
     # Not the VAE's file, which this stage writes: its encoder stays as it is.
     made_by = ("unet", "motion_proj", "dino", "image_proj", "expression", "headpose", "arcface")
     facts = part.facts | {"weights": {name: _digest(weights, name) for name in made_by}, "steps": stage.steps}
@@ -181,6 +189,7 @@ def _digest(weights: Path, name: str) -> str:
 def _save(weights: Path, name: str, state: dict[str, Tensor]) -> None:
     """Write one module; with the first trained UNet the set says that it is trained."""
     save_module(weights, name, state, torch.float32)
+    mark_trained(weights, name)
     config = read_config(weights)
     if name == "unet" and not config.trained:
         for _ in write_config(weights, replace(config, trained=True)):

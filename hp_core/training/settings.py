@@ -289,14 +289,15 @@ STAGES = ("vae", "identity", "motion", "animation", "decoder")
 _Any = TypeVar("_Any")
 
 
-def read_settings(name: str, changes: dict[str, str] | None = None) -> TrainConfig:
+def read_settings(name: str, changes: dict[str, str] | None = None, *, stage: str = "") -> TrainConfig:
     """Read a YAML file, or the shipped one called ``name`` (`demo`, `released`, `finetune`).
 
     Args:
         changes: values to put in the place of the file's, by their path: ``{"animation.optim.lr": "1e-4"}``.
+        stage: the file must have a section for; empty: none.
 
     Raises:
-        OptionError: no such file, no YAML, an unknown key, a wrong type or an impossible value.
+        OptionError: no such file, no YAML, an unknown key, a wrong type or an impossible value, or no section for ``stage``.
     """
     yaml = _yaml()
     path = SHIPPED / f"{name}.yaml" if (SHIPPED / f"{name}.yaml").is_file() else Path(name)
@@ -307,6 +308,12 @@ def read_settings(name: str, changes: dict[str, str] | None = None) -> TrainConf
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise OptionError(f"{path} is not YAML ({error}). Correct it, or start from a shipped one in {SHIPPED}.") from error
+    if stage and isinstance(content, dict) and stage not in content:
+        given = ", ".join(name for name in STAGES if name in content) or "none"
+        raise OptionError(
+            f"{path} has no section for the stage {stage} (it has: {given}); its networks are taken as they are. Name another "
+            f"configuration, or add `{stage}: {{}}` to yours for the defaults."
+        )
     for key, text in (changes or {}).items():
         *parents, last = key.split(".")
         place = content

@@ -126,6 +126,7 @@ class ShardSource:
     Attributes:
         keys, skipped: of `ClipSource`.
         people: key of each clip -> who it shows (`Clip.person`); its key, where that cannot be read.
+        files: name and bytes of each shard: clips made again under the same keys are others.
 
     Raises:
         OptionError: no shard in ``folder``, or webdataset is not installed.
@@ -138,6 +139,7 @@ class ShardSource:
         self._shards = sorted(folder.glob(SHARDS))
         if not self._shards:
             raise OptionError(f"{folder} holds no shard ({SHARDS}). Make some with `hp-portrait prepare VIDEOS {folder}`.")
+        self.files = [f"{shard.name} {shard.stat().st_size}" for shard in self._shards]
         self.people = {key: person for shard in self._shards for key, person in self._index(shard).items()}
         self.keys = list(self.people)
 

@@ -59,5 +59,5 @@ def _cosine(part: Tensor, config: SigmaConfig) -> Tensor:
         last = math.atan(math.exp(-0.5 * (smallest - shift)))
         return -2 * torch.log(torch.tan(first + part * (last - first))) + shift
 
-    log_snr = torch.lerp(shifted(config.noise_low), shifted(config.noise_high), part)
+    log_snr = torch.lerp(shifted(config.noise_high), shifted(config.noise_low), part)  # part 0 is the least noise
     return torch.exp(-log_snr / 2) * deviation

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ def clip_source(data: DataConfig, model: PortraitConfig, *, held_out: bool) -> S
                 "whole people aside would cost too many clips. Validation does not say how the network does on strangers."
             )
         keys = aside if held_out else training
-        return Part(shards, keys, facts | {"clips": hashlib.sha256("\n".join(keys).encode()).hexdigest()})
+        return Part(shards, keys, facts | {"clips": _digest(keys), "shards": _digest(shards.files)})
     from hp_core.training.rendered import RenderedSource
 
     first, count = (VALIDATION_SEED, data.held_out) if held_out else (0, data.clips)
@@ -88,6 +88,10 @@ def split(people: Mapping[str, str], held_out: int) -> tuple[list[str], list[str
     kept = set(aside if strangers else list(people)[:held_out])
     judged = [key for key in people if key in kept][:held_out]
     return [key for key in people if key not in kept], judged, strangers
+
+
+def _digest(names: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 
 def _folder(person: str) -> str:

@@ -114,7 +114,9 @@ def train(
     with interrupts() as interrupted, curves(folder, run.step, silent=not run.accelerator.is_main_process) as board:
         began, first, sums, counted = time.monotonic(), run.step, dict[str, float](), 0
         while run.step < optim.steps:
-            for name, value in run.advance().items():
+            with run.memory():
+                metrics = run.advance()
+            for name, value in metrics.items():
                 sums[name] = sums.get(name, 0.0) + value
             counted += 1
             # Every process must decide alike, or one waits for the others for ever.
@@ -130,7 +132,8 @@ def train(
             if stop and run.step < optim.steps:
                 break
             if run.step % log.validate_every == 0 or run.step == optim.steps:
-                figures = run.validate()
+                with run.memory():
+                    figures = run.validate()
                 board(run.step, figures, "validation")
                 if figures:
                     yield TrainingStep(run.step, optim.steps, figures, None)
@@ -164,6 +167,8 @@ class _Run:
             )
         if self.accelerator.distributed_type == "DEEPSPEED":
             self._tell_deepspeed()
+        elif self.accelerator.distributed_type == "FSDP":
+            self._tell_fsdp()
         make_folder(folder)
         if self.accelerator.num_processes > 1 and self.accelerator.device.type != "cpu":
             task.model = nn.SyncBatchNorm.convert_sync_batchnorm(task.model)  # the adapters' norms see the whole batch
@@ -190,6 +195,13 @@ class _Run:
         if self.optim.precision == "bf16":  # as everywhere: weights in float32, products in bfloat16
             config["bf16"] = {"enabled": False}
             config["torch_autocast"] = {"enabled": True, "dtype": "bfloat16"}
+
+    def _tell_fsdp(self) -> None:
+        """Weights, inputs and sums of gradients in float32, products in ``precision``, as everywhere; its own rule casts noise levels
+        and head angles too."""
+        from torch.distributed.fsdp import MixedPrecisionPolicy
+
+        self.accelerator.state.fsdp_plugin.mixed_precision_policy = MixedPrecisionPolicy()
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
         optim, model = self.optim, self.task.model
@@ -223,7 +235,7 @@ class _Run:
             batch = self.task.batch(self.step, range(first, first + share))
             batch = {name: value.to(self.accelerator.device) for name, value in batch.items()}
             wait = self.accelerator.no_sync(self.model) if micro < self.optim.accumulate - 1 else nullcontext()
-            with wait, self.accelerator.autocast(), self._attention(), self._memory():
+            with wait, self.accelerator.autocast(), self._attention():
                 metrics = self.model(**batch)
                 if self.accelerator.distributed_type == "DEEPSPEED":  # whose backward steps too
                     self._check("loss", float(self.accelerator.reduce(metrics["loss"].detach().float(), "mean")))
@@ -250,16 +262,21 @@ class _Run:
             )
 
     @contextmanager
-    def _memory(self) -> Iterator[None]:
+    def memory(self) -> Iterator[None]:
         """Names what to change where a device's memory is too small."""
         try:
             yield
         except torch.OutOfMemoryError as error:
             optim, clips = self.optim, self.optim.batch // self.parts
+            more = f"a higher optim.accumulate (now {optim.accumulate}), which gives the same steps"
+            if self.accelerator.distributed_type == "DEEPSPEED":
+                more = f"a lower optim.batch (now {optim.batch}), or take more cards"
+            saved = (
+                "" if optim.gradient_checkpointing or self.facts.get("stage") != "animation" else "optim.gradient_checkpointing: true and "
+            )
             raise PortraitError(
-                f"{self.accelerator.device} has too little memory for {clips} clips at once ({first_line(error)}). Set "
-                f"optim.gradient_checkpointing: true (now {optim.gradient_checkpointing}) and a higher optim.accumulate (now "
-                f"{optim.accumulate}), which gives the same steps; it goes on from the newest checkpoint."
+                f"{self.accelerator.device} has too little memory for {clips} clips at once ({first_line(error)}). Set {saved}{more}; "
+                "it goes on from the newest checkpoint."
             ) from error
 
     def _attention(self) -> AbstractContextManager[Any]:
@@ -341,7 +358,7 @@ class _Run:
             if state["processes"] != self.accelerator.num_processes and self.accelerator.distributed_type in _SHARING:
                 raise OptionError(f"{place} was saved by {state['processes']} processes; resume with as many.")
             try:
-                self.accelerator.load_state(str(place))
+                self._load(place)
                 if self.ema is not None:
                     average = place / f"ema-{self.accelerator.process_index}.pt"
                     average = average if average.is_file() else place / "ema-0.pt"  # whole weights are saved by the first process
@@ -352,6 +369,16 @@ class _Run:
             others = _differences(state["free"], self.free)
             self.notices.append(Notice(f"Going on from {place}{', with other settings: ' + '; '.join(others) if others else ''}."))
             return
+
+    def _load(self, place: Path) -> None:
+        """Everything accelerate keeps; a checkpoint of another precision has no loss scale, which then begins anew."""
+        scaler = self.accelerator.scaler
+        if scaler is not None and not (place / "scaler.pt").is_file():
+            self.accelerator.scaler = None
+        try:
+            self.accelerator.load_state(str(place))
+        finally:
+            self.accelerator.scaler = scaler
 
 
 def _damaged(place: Path, error: Exception) -> PortraitError:

@@ -328,6 +328,20 @@ def test_released_is_built_at_full_size() -> None:
     assert {"patch_embed.proj.weight", "blocks.0.attn.qkv.weight", "cls_token"} <= frozen
 
 
+def test_released_is_shared_out_in_blocks_that_a_card_can_gather() -> None:
+    """FSDP gathers one of these at a time; what lies in none of them is gathered for the whole step."""
+    model, settings = PortraitConfig.released(), read_settings("released").animation
+    with torch.device("meta"):
+        loss = AnimationLoss({name: build_module(name, model) for name in TRAINED}, settings, model)
+    blocks = [part for part in loss.modules() if type(part).__name__ in loss._no_split_modules]
+    assert not [part for part in blocks if isinstance(part, nn.ModuleList | nn.Sequential)], "FSDP needs a forward"
+    sizes = [sum(p.numel() for p in part.parameters()) for part in blocks]
+    assert max(sizes) < 0.06 * sum(p.numel() for p in loss.parameters())
+    inside = {id(p) for part in blocks for p in part.parameters()}
+    outside = sum(p.numel() for p in loss.parameters() if id(p) not in inside)
+    assert outside < 0.1 * sum(p.numel() for p in loss.parameters())
+
+
 def test_released_takes_a_step_at_a_reduced_width(stores: tuple[Store, Store]) -> None:
     """The released preset's own choices (zero translation, its head input, four latents) with narrow layers."""
     del stores

@@ -202,6 +202,21 @@ def test_that_strangers_are_not_judged_is_said(tmp_path: Path) -> None:
     ]
 
 
+def test_clips_made_again_under_the_same_names_are_others(tmp_path: Path) -> None:
+    """A cache of the old ones would be trained on unseen."""
+
+    def facts(frames: int) -> dict[str, Any]:
+        with ShardWriter(tmp_path) as writer:
+            for number in range(3):
+                writer.add(replace(source(frames=frames)[0], key=f"clip-{number}"))
+        return result(clip_source(DataConfig(shards=str(tmp_path), held_out=1), tiny.config(), held_out=False)).facts
+
+    first, again, shorter = facts(6), facts(6), facts(3)
+    assert first == again
+    assert first["clips"] == shorter["clips"]
+    assert first != shorter
+
+
 def test_videos_of_one_person_each_lose_nothing_and_one_person_alone_is_trained_on() -> None:
     several = {f"clip {number}": f"video {number}" for number in range(5)}
     assert split(several, 2) == (list(several)[2:], list(several)[:2], True)

@@ -181,6 +181,31 @@ def test_every_reason_to_drop(run: Run, tmp_path: Path):
     assert run(folder / "two.mp4", tmp_path / "several", several).clips == 1
 
 
+def test_another_shot_begins_another_clip(run: Run, tmp_path: Path):
+    """Two people at one place: the tracker goes on, the clip must not."""
+    seam = person(3, 10)[:6] + person(11, 10)[:6]
+    write(tmp_path / "seam.mp4", seam)
+    with pytest.raises(PortraitError, match="cut: 1"):
+        run(tmp_path / "seam.mp4", tmp_path / "out", PrepareOptions(frames=12, min_frames=4, min_face=60))
+    dropped = json.loads((tmp_path / "out" / REPORT).read_text())["dropped"]
+    assert "frame 6: change of" in dropped["cut"]["examples"][0]
+
+
+def test_a_video_that_could_not_be_read_is_tried_again(run: Run, tmp_path: Path):
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    write(folder / "one.mp4", person(3, 8))
+    whole = write(folder / "two.mp4", person(5, 8)).read_bytes()
+    (folder / "two.mp4").write_bytes(b"\0" * len(whole))  # what a disk that fails gives
+    assert run(folder, tmp_path / "out").dropped["unreadable"]["count"] == 1
+    lines = (tmp_path / "out" / JOURNAL).read_text().count("\n")
+    run(folder, tmp_path / "out")
+    assert (tmp_path / "out" / JOURNAL).read_text().count("\n") == lines, "the same again is not recorded again"
+    (folder / "two.mp4").write_bytes(whole)
+    report = run(folder, tmp_path / "out")
+    assert (report.clips, report.dropped) == (2, {})
+
+
 def test_a_face_that_leaves_the_square_is_dropped(run: Run, tmp_path: Path):
     still = person(3, 1)[0][:, 64:192]
     frames = [np.pad(still, ((0, 0), (x, 768 - x), (0, 0)), mode="edge") for x in range(0, 768, 32)]

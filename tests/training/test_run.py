@@ -41,11 +41,11 @@ def test_from_videos_to_weights(tmp_path: Path, run: Run) -> None:
     assert code == 0
     assert json.loads(out)["clips"] == 3
     folder = tmp_path / "run"
-    shards = f"data.shards={tmp_path / 'shards'}"
-    assert run("train", "motion", "--out", folder, *sets("motion", *QUICK, shards, "width=8", "drawn_stride=1"))[0] == 0
+    shards, start = f"data.shards={tmp_path / 'shards'}", ("--set", "start=demo")  # whose VAE and ID encoder it takes as they are
+    assert run("train", "motion", "--out", folder, *start, *sets("motion", *QUICK, shards, "width=8", "drawn_stride=1"))[0] == 0
     before = read_state_dict(folder / "weights" / "hyportrait" / "unet.safetensors")
     settings = ("frames=3", "spatial_only=false", "stride=2", "pose=1.0", "validation_steps=1")
-    code, out, _ = run("train", "animation", "--out", folder, "--json", *sets("animation", *QUICK, shards, *settings))
+    code, out, _ = run("train", "animation", "--out", folder, "--json", *start, *sets("animation", *QUICK, shards, *settings))
     assert (code, json.loads(out)["finished"]) == (0, True)
     after = read_state_dict(folder / "weights" / "hyportrait" / "unet.safetensors")
     assert any(not np.array_equal(before[name], value) for name, value in after.items())

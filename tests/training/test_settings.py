@@ -67,6 +67,13 @@ def test_a_missing_file_names_the_shipped_ones() -> None:
         read_settings("nowhere.yaml")
 
 
+def test_a_stage_that_a_configuration_does_not_describe_is_refused() -> None:
+    """`train motion --config finetune` would train the published encoders anew, on drawn people."""
+    with pytest.raises(OptionError, match=r"finetune.yaml has no section for the stage motion \(it has: animation\)"):
+        read_settings("finetune", {"motion.optim.lr": "1e-4"}, stage="motion")
+    assert read_settings("finetune", stage="animation").animation.frames == 14
+
+
 def test_a_change_that_is_no_yaml_is_refused() -> None:
     with pytest.raises(OptionError, match=r"preset is '\[', which is not YAML"):
         read_settings("demo", {"preset": "["})

@@ -54,6 +54,18 @@ def test_cosine_median_follows_from_the_formula() -> None:
     assert float(drawn(kind="cosine", noise_low=64.0, noise_high=64.0).median()) == pytest.approx(0.5, rel=0.01)
 
 
+def test_cosine_levels_are_shifted_more_where_there_is_more_noise() -> None:
+    """Simple diffusion's interpolated schedule: ``noise_low`` is the resolution where noise is most, ``noise_high`` where it is least."""
+    parts = torch.tensor([0.02, 0.98], dtype=torch.float64)
+    both, low, high = (
+        torch.quantile(drawn(kind="cosine", noise_low=first, noise_high=last).double(), parts)
+        for first, last in ((32.0, 64.0), (32.0, 32.0), (64.0, 64.0))
+    )
+    assert float(both[0]) == pytest.approx(float(high[0]), rel=0.05)
+    assert float(both[1]) == pytest.approx(float(low[1]), rel=0.05)
+    assert float(low[0] / high[0]) > 1.5, "and the two differ"
+
+
 def test_a_uniform_share_trains_the_high_levels_too() -> None:
     plain, mixed = drawn(kind="lognormal"), drawn(kind="lognormal", uniform_share=0.5)
     assert (plain > 200).float().mean() < 0.005

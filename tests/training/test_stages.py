@@ -17,6 +17,7 @@ from hp_core.config import PortraitConfig
 from hp_core.config_files import read_config
 from hp_core.errors import OptionError, WeightsError
 from hp_core.progress import Notice, Progress, TrainingStep, result
+from hp_core.training.begun import mark_trained
 from hp_core.training.identity import IdentityNet, IdentityTask, export_onnx
 from hp_core.training.motion import MotionTask
 from hp_core.training.patch_encoder import fit_patch_encoder
@@ -26,6 +27,7 @@ from hp_core.training.settings import STAGES, DataConfig, IdentityTraining, Moti
 from hp_core.training.start import prepare_weights
 from hp_core.training.store import Store, build_store, pixels
 from hp_core.training.vae import VaeTask, to_unit
+from hp_core.video import read_frames
 from hp_core.weights.catalog import CATALOG
 from hp_core.weights.load import build_module, load_models, read_state_dict
 from hp_core.weights.tools import save_module
@@ -154,7 +156,9 @@ def test_the_motion_encoders_learn_from_redrawing_alone(stores: tuple[Store, Sto
     assert not [name for name in missing if name.startswith(("expression.", "head_pose."))]
     figures = task.validate(0, tmp_path)
     assert {"drawn", "rotation_0", "translation_2", "expression_7"} <= set(figures)
-    assert (tmp_path / "validation.png").is_file()
+    shown = list(read_frames(tmp_path / "validation.mp4"))
+    half = model.face.image_size // 2
+    assert (len(shown), *shown[0].shape[:2]) == (8, 3 * half, half * len(task.held_out)), "source, truth and result, clip beside clip"
     task.export(task.model.state_dict())
     assert {name: set(state) for name, state in saved.items()} == {
         "expression": set(encoders[0].state_dict()),
@@ -208,6 +212,63 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "weights").exists()
     with pytest.raises(OptionError, match="which is no folder"):
         result(prepare_weights(TrainConfig(preset="demo", start=str(tmp_path / "absent")), tmp_path / "weights"))
+
+
+def test_a_stage_that_takes_networks_as_they_are_refuses_random_ones(tmp_path: Path) -> None:
+    """Hours of caching what random encoders say, or ID embeddings of zeros, must not begin."""
+    config = TrainConfig(preset="demo", animation=replace(TrainConfig().animation, data=DataConfig(clips=2, frames=2, held_out=1)))
+    for name, stage in (("vae", "vae"), ("expression", "motion"), ("headpose", "motion"), ("dino", "animation")):
+        with pytest.raises(OptionError, match=rf"is as it began, at random.*train {stage}` first"):
+            result(run_stage("animation", config, tmp_path))
+        mark_trained(tmp_path / "weights", name)
+    with pytest.raises(OptionError, match=r"zeros teach nothing.*train identity"):
+        result(run_stage("animation", config, tmp_path))
+    assert not (tmp_path / "features").exists()
+
+
+def test_files_that_came_later_are_taken_and_other_settings_refused(tmp_path: Path) -> None:
+    start, weights = tmp_path / "start", tmp_path / "weights"
+    start.mkdir()
+    config = TrainConfig(preset="demo", start=str(start))
+    result(prepare_weights(config, weights))
+    model = PortraitConfig.demo()
+    torch.manual_seed(9)
+    late = build_module("headpose", model).state_dict()
+    save_module(start, "headpose", late, torch.float32)
+    (start / CATALOG["arcface"].path).parent.mkdir(parents=True, exist_ok=True)
+    (start / CATALOG["arcface"].path).write_bytes(b"onnx")
+    notices = [event.text for event in prepare_weights(config, weights) if isinstance(event, Notice)]
+    assert len([text for text in notices if "is taken now" in text]) == 2
+    written = read_state_dict(CATALOG["headpose"].find(weights))  # type: ignore[arg-type]
+    assert all(torch.equal(written[name], value) for name, value in late.items())
+    mark_trained(weights, "expression")
+    torch.manual_seed(10)
+    save_module(start, "expression", build_module("expression", model).state_dict(), torch.float32)
+    before = read_state_dict(CATALOG["expression"].find(weights))  # type: ignore[arg-type]
+    assert not [event for event in prepare_weights(config, weights) if isinstance(event, Notice)], "what is trained here stays"
+    after = read_state_dict(CATALOG["expression"].find(weights))  # type: ignore[arg-type]
+    assert all(torch.equal(before[name], value) for name, value in after.items())
+    with pytest.raises(OptionError, match=r"was begun with start .*start \(now empty\)"):
+        result(prepare_weights(TrainConfig(preset="demo"), weights))
+
+
+def test_checkpointing_is_the_animation_stages_alone(tmp_path: Path) -> None:
+    base = TrainConfig(preset="demo")
+    config = replace(base, motion=replace(base.motion, optim=replace(OPTIM, gradient_checkpointing=True)))
+    with pytest.raises(OptionError, match=r"motion.optim.gradient_checkpointing is true"):
+        result(run_stage("motion", config, tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_parts_of_a_batch_redraw_the_pairs_of_the_whole(stores: tuple[Store, Store]) -> None:
+    model = tiny.config()
+    encoders = [build_module(name, model) for name in ("expression", "headpose")]
+    settings = MotionTraining(optim=replace(OPTIM, batch=8), width=8, drawn_stride=2)
+    task = MotionTask(*encoders, settings, *stores, lambda name, state: None)  # type: ignore[arg-type]
+    whole, part = task.batch(3, range(8)), task.batch(3, range(4, 8))
+    assert torch.equal(whole["source_crops"][2:], part["source_crops"])
+    with pytest.raises(OptionError, match=r"drawn_stride is 2 and each part of a batch has 1 pairs"):
+        task.batch(3, range(4, 5))
 
 
 @pytest.mark.slow

@@ -283,6 +283,25 @@ def test_two_processes_follow_the_curve_of_one(tmp_path: Path, optimizer: str) -
     np.testing.assert_allclose(launched(tmp_path, optimizer, "--multi_gpu"), one, rtol=1e-4)
 
 
+def test_a_checkpoint_of_another_precision_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half precision has a loss scale, of which a checkpoint of float32 knows nothing."""
+    from accelerate import Accelerator
+
+    whole, _ = run(tmp_path / "whole")
+    first, _ = run(tmp_path / "parts", steps=6, decay="cosine")
+    begin = Accelerator.__init__
+
+    def scaled(self: Any, *args: Any, **kwargs: Any) -> None:
+        begin(self, *args, **kwargs)
+        self.scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+
+    monkeypatch.setattr(Accelerator, "__init__", scaled)
+    rest, _ = run(tmp_path / "parts")
+    assert len(first) == 6
+    np.testing.assert_allclose(rest, whole[6:], rtol=0.2)
+    assert len(rest) == 6
+
+
 def test_bfloat16_follows_the_curve_and_leaves_torchs_settings(tmp_path: Path) -> None:
     before = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
     exact, _ = run(tmp_path / "exact", FitTask(width=64), optimizer="muon")
@@ -293,7 +312,7 @@ def test_bfloat16_follows_the_curve_and_leaves_torchs_settings(tmp_path: Path) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "precision"), [("fsdp", "fp32"), ("deepspeed", "fp32"), ("deepspeed", "bf16")])
+@pytest.mark.parametrize(("kind", "precision"), [("fsdp", "fp32"), ("fsdp", "bf16"), ("deepspeed", "fp32"), ("deepspeed", "bf16")])
 def test_the_shipped_configurations_train_the_demo_networks_on_two_processes(tmp_path: Path, kind: str, precision: str) -> None:
     """What is shared out follows the curve of one process, is saved, exported and resumed."""
     if kind == "deepspeed":
