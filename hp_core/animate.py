@@ -50,6 +50,11 @@ def prepare(
             "Use a smaller picture, or the view crop."
         )
     for driver in drivers:
+        if driver.still is not None and (options.motion.expression, options.motion.rotation) != (1, 1):
+            yield Notice(
+                f"{driver.path} is a picture, whose one face is its own neutral frame: the strength of expression and rotation changes "
+                "nothing. Turn the head by --turn and --yaw, or mix motions."
+            )
         if driver.variable_rate:
             yield Notice(f"{driver.path} has a variable frame rate; it is read at its average, {float(driver.fps):.3f} frames/s.")
         if driver.motion is not None:
@@ -69,14 +74,13 @@ def prepare(
         crf=options.crf,
     )
     run = _Run(pipeline, options, sampling, picture, portrait, fps, (yield from dwpose_for(options, pipeline.dwpose)))
-    faces = [pipeline.likeness(options.portrait_like) or options.portrait_face, *(person.face for person in options.people)]
     portraits = []
-    for face in faces:
-        portraits.append((yield from run.stand(face)))
+    for face in (options.portrait_face, *(person.face for person in options.people)):
+        portraits.append((yield from run.stand(pipeline.meant(face))))
     yield from _check_people(portraits, drivers, options)
     if options.head_from is not None:
         run.head = yield from _head(pipeline, options, first)
-    theirs = [pipeline.likeness(options.driving_like) or options.driving_face, *(person.driving_face for person in options.people)]
+    theirs = [pipeline.meant(face) for face in (options.driving_face, *(person.driving_face for person in options.people))]
     performances = []
     for standing, driver, which in zip(portraits, drivers, theirs, strict=True):
         performances.append((yield from run.perform(standing, driver, which, first.fps)))
@@ -129,7 +133,10 @@ def dwpose_for(options: AnimateOptions, files: tuple[Path, Path] | None) -> Stag
             yield Notice(f"The pose comes from the face track: {error}")
     elif options.keypoints == "dwpose":
         raise WeightsError(f"The pose is to come from DWPose, whose two files are not among the weights. {REMEDY}")
-    yield Notice("The pose is that of the face alone: nose, neck and face points; DWPose would add shoulders and arms.")
+    yield Notice(
+        "The pose is that of the face alone: the nose and a neck reckoned below it, eyes and face points where they are drawn too; DWPose "
+        "would add shoulders and arms."
+    )
     return None
 
 
@@ -276,9 +283,16 @@ def _head(pipeline: PortraitPipeline, options: AnimateOptions, driver: Driver) -
         with about(source.path, OptionError):
             source.motion.check_encoder(pipeline.models.motion_fingerprint)
         return source.motion
-    frames = ceil(count * source.fps / driver.fps) if options.head_pace == "keep" else None
+    frames = None
+    if options.head_pace == "keep":  # and as far as the frame in which it looks at rest
+        frames = min(source.frames, max(ceil(count * source.fps / driver.fps), options.head_neutral + 1))
     stage = pipeline.motion_of(
-        options.head_from, frames=frames, on_missing=options.on_missing, crop=options.crop, stiffness=options.stiffness
+        options.head_from,
+        frames=frames,
+        which=options.head_face,
+        on_missing=options.on_missing,
+        crop=options.crop,
+        stiffness=options.stiffness,
     )
     return (yield from stage)
 

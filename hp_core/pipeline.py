@@ -34,7 +34,7 @@ from hp_core.memory import HOME, Placement, check_memory
 from hp_core.motion.encode import encode_clip, estimate_intensity
 from hp_core.pose.align import align_pose
 from hp_core.progress import Progress, Stage
-from hp_core.request import AnimateOptions, Driver
+from hp_core.request import AnimateOptions, Driver, Meant
 from hp_core.sampler import ClipSampler
 from hp_core.sampling.presets import PRESETS
 from hp_core.unet.compiled import compile_unet
@@ -155,16 +155,16 @@ class PortraitPipeline:
         """The configuration of the weights."""
         return self.models.config
 
-    def likeness(self, picture: Path | None) -> Likeness | None:
-        """The person in ``picture``, to be found again by ArcFace; None stays None.
+    def meant(self, face: Meant) -> Which:
+        """``face``, of which a picture becomes the person in it, to be found again by ArcFace.
 
         Raises:
             OptionError: the weights have no ArcFace to compare by.
-            FaceError: nobody is in it.
+            FaceError: nobody is in the picture.
         """
-        if picture is None:
-            return None
-        identity = self.models.identity
+        if not isinstance(face, Path):
+            return face
+        picture, identity = face, self.models.identity
         if identity is None:
             raise OptionError(
                 f"{picture} cannot be compared: these weights have no arcface.onnx. Run `hp-portrait download --for identity`."
@@ -210,7 +210,7 @@ class PortraitPipeline:
         *,
         start: int = 0,
         frames: int | None = None,
-        which: Which = "largest",
+        which: Meant = "largest",
         on_missing: str = "error",
         crop: str = "face",
         stiffness: int = STIFFNESS,
@@ -224,12 +224,12 @@ class PortraitPipeline:
         driver = Driver.open(driving, frames)
         if driver.motion is not None:
             raise OptionError(f"{driving} is a motion already. Name the video it is to come from.")
-        count = frames_from(start, frames, driver.frames, driving)
+        count, face = frames_from(start, frames, driver.frames, driving), self.meant(which)
         with about(driving, FaceError, OptionError):
             track = yield from self.face_crop(
                 driver.pictures(start, count),
                 total=count,
-                which=which,
+                which=face,
                 on_missing=on_missing,
                 crop=crop,
                 stiffness=stiffness,

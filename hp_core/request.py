@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -25,13 +25,17 @@ KEYPOINTS = ("auto", "dwpose", "face")
 STILL_FRAMES, STILL_FPS = 25, Fraction(25)  # how long a picture drives unless told
 
 
+Meant = Which | Path
+"""A face by `Which`, or a picture of the person, compared by ArcFace."""
+
+
 @dataclass(frozen=True)
 class Person:
     """Somebody in the portrait, the file that drives them, and whose face in it."""
 
-    face: Which
+    face: Meant
     driving: Path
-    driving_face: Which = "largest"
+    driving_face: Meant = "largest"
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,7 @@ class AnimateOptions:
 
     Attributes:
         seed: of the starting noise.
-        portrait_face, driving_face: which face (`choose_face`).
-        portrait_like, driving_like: a picture of the person meant instead, compared by ArcFace.
+        portrait_face, driving_face: which face (`choose_face`), or a picture of the person, compared by ArcFace.
         people: others in the picture, each with their own driver; pasted in this order, after the first.
         on_missing: what to do about driving frames without the face.
         crop: cut a square around the `face` in both inputs, `follow` the driver's with a square that moves along, or take the
@@ -55,6 +58,7 @@ class AnimateOptions:
         intensity: rule of the motion intensity, `released` or `paper`; None takes the weights' own.
         motion: how the driver's motion is changed before it is used.
         head_from: a video, a picture or a motion file, from its first frame on, whose head is taken; the driver gives the expression.
+        head_face: whose head it is there, as `driving_face`.
         head_relative: its turns are added to where the driver looks at rest (`MotionEdit.neutral`), instead of taken as they are.
         head_neutral: number of the frame in which it looks at rest itself; -1: the one nearest to its median expression.
         head_pace: how it is brought to the driver's length, of `MOTION_PACES`.
@@ -67,10 +71,8 @@ class AnimateOptions:
     """
 
     seed: int = 0
-    portrait_face: Which = "largest"
-    driving_face: Which = "largest"
-    portrait_like: Path | None = None
-    driving_like: Path | None = None
+    portrait_face: Meant = "largest"
+    driving_face: Meant = "largest"
     people: tuple[Person, ...] = ()
     on_missing: str = "error"
     crop: str = "face"
@@ -81,6 +83,7 @@ class AnimateOptions:
     intensity: str | None = None
     motion: MotionEdit = field(default_factory=MotionEdit)
     head_from: Path | None = None
+    head_face: Meant = "largest"
     head_relative: bool = False
     head_neutral: int = -1
     head_pace: str = "keep"
@@ -100,9 +103,11 @@ class AnimateOptions:
         if self.paste is not None:
             check_choice("paste", self.paste, PASTE_REGIONS)
         check_choice("keypoints", self.keypoints, KEYPOINTS)
-        for name, which in (("portrait_face", self.portrait_face), ("driving_face", self.driving_face), *self._others()):
+        for name, which in self._faces():
             if isinstance(which, str) and which not in CHOICES:
-                raise OptionError(f"{name} is '{which}'; choose one of {', '.join(CHOICES)}, an index from 0, or a point X,Y.")
+                raise OptionError(
+                    f"{name} is '{which}'; choose one of {', '.join(CHOICES)}, an index from 0, a point X,Y, or like:PICTURE."
+                )
         if self.intensity is not None:
             check_choice("intensity", self.intensity, ("released", "paper"))
         if self.people and self.view != "portrait":
@@ -122,6 +127,18 @@ class AnimateOptions:
                 f"{what}, which shows the driver frame by frame, and the motion is given another length or rate. Keep both, or choose "
                 "another view and the pose mode released."
             )
+        if self.view != "portrait" and (self.paste is not None or self.match_colour):
+            option = "match_colour" if self.paste is None else f"paste {self.paste}"
+            raise OptionError(f"view is {self.view}, which pastes nothing, and {option} is set. Leave it out, or choose the view portrait.")
+        if self.head_from is None and (
+            self.head_relative or self.head_neutral >= 0 or self.head_pace != "keep" or self.head_face != "largest"
+        ):
+            raise OptionError("Options of the head's own clip are set, and head_from names none. Name it, or leave them out.")
+        if self.pose.mode == "released" and self.pose != AlignConfig():
+            raise OptionError(
+                "The pose mode is released, which is black, and other options of the pose are set. Set the mode to paper or identity, or "
+                "leave them out."
+            )
         check_range("stiffness", self.stiffness, 0, MAX_STIFFNESS)
         check_range("start", self.start, 0)
         check_range("crf", self.crf, 1, 51)
@@ -129,9 +146,15 @@ class AnimateOptions:
         if self.frames is not None:
             check_range("frames", self.frames, 1)
 
-    def _others(self) -> list[tuple[str, Which]]:
+    def _faces(self) -> list[tuple[str, Meant]]:
+        own: list[tuple[str, Meant]] = [(name, getattr(self, name)) for name in ("portrait_face", "driving_face", "head_face")]
         faces = [(person.face, person.driving_face) for person in self.people]
-        return [("the face of a person", which) for pair in faces for which in pair]
+        return own + [("the face of a person", which) for pair in faces for which in pair]
+
+    @property
+    def references(self) -> list[Path]:
+        """The pictures by which faces are named."""
+        return [which for _, which in self._faces() if isinstance(which, Path)]
 
     @property
     def paste_region(self) -> str:
@@ -212,20 +235,40 @@ def check_request(portrait: Path, driving: Path, output: Path, options: AnimateO
             view or a pose of a driving video where there is none.
     """
     people = [driving, *(person.driving for person in options.people)]
-    _check_apart(output, (portrait, *people, *filter(None, (options.portrait_like, options.driving_like, options.head_from))))
+    _check_apart(output, (portrait, *people, *options.references, *filter(None, [options.head_from])))
     check_output(output)
     picture, drivers = load_image(portrait), [Driver.open(path, options.frames) for path in people]
+    for reference in options.references:
+        load_image(reference)
+    fps = drivers[0].fps
+    _, length = drivers[0].part(options, fps)  # a picture has neither rate nor length of its own
+    drivers[1:] = [driver if driver.still is None else replace(driver, fps=fps, frames=length) for driver in drivers[1:]]
     if options.head_from is not None:
-        Driver.open(options.head_from)
-    for driver in drivers:
-        driver.part(options, drivers[0].fps)
+        head = Driver.open(options.head_from)
+        if options.head_neutral >= head.frames:
+            raise OptionError(f"head_neutral is frame {options.head_neutral}; {head.path} has {head.frames}, so 0 to {head.frames - 1}.")
+        if head.motion is not None and options.head_face != "largest":
+            raise OptionError(f"head_face is set, and {head.path} is a motion without its video, in which nobody can be chosen.")
+    faces = (options.driving_face, *(person.driving_face for person in options.people))
+    for driver, face in zip(drivers, faces, strict=True):
+        _, count = driver.part(options, fps)
+        used = max(1, round(count * fps / driver.fps))
+        if options.motion.neutral >= used:
+            raise OptionError(f"neutral is frame {options.motion.neutral}; of {driver.path} {used} frames are used, so 0 to {used - 1}.")
+        if options.pose.mode != "released" and options.pose.reference >= count:
+            raise OptionError(
+                f"The pose's reference is frame {options.pose.reference}; of {driver.path} {count} frames are used, so 0 to {count - 1}."
+            )
+        if driver.motion is not None and (face != "largest" or options.crop == "follow"):
+            what = "crop is follow" if face == "largest" else "A face of the driving video is chosen"
+            raise OptionError(f"{what}, and {driver.path} is a motion without its video. Leave that out.")
         if driver.motion is not None and options.view == "compare":
             raise OptionError(f"view is compare, and {driver.path} is a motion without its video. Choose portrait or crop.")
         if options.pose.mode != "released" and driver.motion is not None:
             raise OptionError(f"The pose mode is {options.pose.mode}, and {driver.path} is a motion without its video. Set it to released.")
-        if options.pose.mode != "released" and driver.fps != drivers[0].fps:
+        if options.pose.mode != "released" and driver.fps != fps:
             raise OptionError(
                 f"The pose mode is {options.pose.mode}, {driver.path} has {float(driver.fps):g} frames/s and {driving} "
-                f"{float(drivers[0].fps):g}. Convert them to one rate, or set the pose mode to released."
+                f"{float(fps):g}. Convert them to one rate, or set the pose mode to released."
             )
     return picture, drivers

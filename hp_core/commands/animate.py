@@ -18,7 +18,6 @@ from hp_core.commands.options import (
     Device,
     Drawing,
     DrivingFace,
-    DrivingLike,
     Dtype,
     End,
     Expression,
@@ -133,10 +132,6 @@ def animate(
     detection_threshold: DetectionThreshold = 0.5,
     driving_face: DrivingFace = "largest",
     portrait_face: Annotated[str, typer.Option(help="Of the portrait, in the same words.", rich_help_panel=FACES)] = "largest",
-    portrait_like: Annotated[
-        Path | None, typer.Option(help="A picture of the person meant in the portrait, compared by ArcFace.", rich_help_panel=FACES)
-    ] = None,
-    driving_like: DrivingLike = None,
     also: Annotated[
         list[str] | None,
         typer.Option(
@@ -175,6 +170,9 @@ def animate(
         Path | None,
         typer.Option(help="Video, picture or motion file whose head is taken; DRIVING gives the expression.", rich_help_panel="Motion"),
     ] = None,
+    head_face: Annotated[
+        str, typer.Option(help="Whose head it is there, in the words of --driving-face.", rich_help_panel="Motion")
+    ] = "largest",
     head_relative: Annotated[
         bool,
         typer.Option(help="Add its turns to where DRIVING looks at rest.", rich_help_panel="Motion"),
@@ -248,8 +246,6 @@ def animate(
         seed=seed,
         portrait_face=face(portrait_face),
         driving_face=face(driving_face),
-        portrait_like=portrait_like,
-        driving_like=driving_like,
         people=tuple(person(text) for text in also or ()),
         on_missing=on_missing,
         crop=crop,
@@ -260,6 +256,7 @@ def animate(
         intensity=intensity,
         motion=motion_edit(context.params),
         head_from=head_from,
+        head_face=face(head_face),
         head_relative=head_relative,
         head_neutral=head_neutral,
         head_pace=head_pace,

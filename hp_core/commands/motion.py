@@ -14,7 +14,6 @@ from hp_core.commands.options import (
     DetectionThreshold,
     Device,
     DrivingFace,
-    DrivingLike,
     End,
     Expression,
     Fps,
@@ -54,7 +53,6 @@ def save(
     start: Annotated[int, typer.Option(help="First driving frame, from 0.")] = 0,
     frames: Annotated[int | None, typer.Option(help="Driving frames to use, 1 or more. Default: all.")] = None,
     driving_face: DrivingFace = "largest",
-    driving_like: DrivingLike = None,
     crop: Crop = "face",
     stiffness: Stiffness = 12,
     on_missing: OnMissing = "error",
@@ -71,7 +69,8 @@ def save(
     from hp_core.request import check_motion_output
     from hp_core.weights.catalog import weights_folder
 
-    check_motion_output(output, driving, *filter(None, [driving_like]))
+    which = face(driving_face)
+    check_motion_output(output, driving, *([which] if isinstance(which, Path) else []))
     folder = weights_folder(weights)
     detector = analyzer_for(folder, analyzer, model=analyzer_model, threshold=detection_threshold)
     with Bars(quiet=as_json) as bars:
@@ -80,7 +79,7 @@ def save(
             driving,
             start=start,
             frames=frames,
-            which=pipeline.likeness(driving_like) or face(driving_face),
+            which=which,
             crop=crop,
             stiffness=stiffness,
             on_missing=on_missing,
@@ -124,10 +123,14 @@ def edit(
     end: End = "as it is",
     as_json: Json = False,
 ) -> None:
-    """Change a motion: its part, smoothness, strength, turn of the head, rate, length and end, in this order."""
+    """Change a motion: its part, smoothness, strength, turn of the head and place, rate, length and end, in this order."""
+    from hp_core.checks import check_range
     from hp_core.commands.parse import motion_edit
     from hp_core.motion.edit import edited, trimmed
 
+    check_range("--start", start, 0)
+    if frames is not None:
+        check_range("--frames", frames, 1)
     changes = motion_edit(context.params)
     kept = trimmed(_loaded(motion, output), start, None if frames is None else start + frames)
     _keep(edited(kept, changes), output, as_json)

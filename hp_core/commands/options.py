@@ -24,12 +24,9 @@ DrivingFace = Annotated[
     str,
     typer.Option(
         help="Of the driving video's first frame: largest, leftmost, rightmost, topmost, bottommost, center, an index (0 is the "
-        "largest), or X,Y: the nearest.",
+        "largest), X,Y: the nearest, or like:PICTURE of the person, compared by ArcFace.",
         rich_help_panel=FACES,
     ),
-]
-DrivingLike = Annotated[
-    Path | None, typer.Option(help="A picture of the person meant in the driving video, compared by ArcFace.", rich_help_panel=FACES)
 ]
 Crop = Annotated[
     Literal["face", "whole", "follow"],

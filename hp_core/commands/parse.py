@@ -15,8 +15,13 @@ if TYPE_CHECKING:
     from hp_core.weights.lora import Lora
 
 
-def face(which: str) -> str | int | tuple[float, float]:
-    """A face by name, index, or a point ``X,Y``."""
+_LIKE = "like:"
+
+
+def face(which: str) -> str | int | tuple[float, float] | Path:
+    """A face by name, index, a point ``X,Y``, or ``like:PICTURE`` of the person."""
+    if which.startswith(_LIKE):
+        return Path(which.removeprefix(_LIKE))
     if which.isdecimal():
         return int(which)
     if "," not in which:

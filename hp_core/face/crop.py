@@ -30,6 +30,11 @@ def square_box(box: np.ndarray, image_size: tuple[int, int], *, growth: float = 
     Returns:
         x1, y1, x2, y2 in whole pixels; each corner is rounded on its own, so the sides may differ by one.
     """
+    return _rounded(*_square(box, image_size, growth))
+
+
+def _square(box: np.ndarray, image_size: tuple[int, int], growth: float) -> tuple[float, float, float]:
+    """Left, top and side of `square_box`."""
     height, width = image_size
     x1, y1, x2, y2 = (float(v) for v in box)
     sides = []
@@ -44,7 +49,31 @@ def square_box(box: np.ndarray, image_size: tuple[int, int], *, growth: float = 
         shift = min(max(face_centre - centre, -slack / 2), slack / 2)
         starts.append(centre + shift - side / 2)
     left, top = starts
+    return left, top, side
+
+
+def _rounded(left: float, top: float, side: float) -> tuple[int, int, int, int]:
     return round(left), round(top), round(left + side), round(top + side)
+
+
+def square_following(
+    box: np.ndarray, first_box: np.ndarray, image_size: tuple[int, int], *, growth: float = 1.0
+) -> tuple[int, int, int, int]:
+    """The square of the first frame, moved and scaled with the face: at the picture's edge it is pushed inside, not shrunk as
+    `square_box` would be, for then the head would grow there.
+
+    Args:
+        box, first_box: (4,) x1, y1, x2, y2 in pixels, of this frame and of the first.
+        image_size, growth, returns: as of `square_box`, which this is in the first frame.
+    """
+    first, now = np.asarray(first_box, np.float64), np.asarray(box, np.float64)
+    left, top, side = _square(first, image_size, growth)
+    about = np.array([left, top]) + side / 2 - (first[:2] + first[2:]) / 2  # of the first square's middle to the face's
+    limits = np.array(image_size[::-1], np.float64)
+    grown = (now[2:] - now[:2]).min() / (first[2:] - first[:2]).min()
+    side = min(side * grown, *limits)
+    corner = ((now[:2] + now[2:]) / 2 + about * grown - side / 2).clip(0, limits - side)
+    return _rounded(float(corner[0]), float(corner[1]), side)
 
 
 def crop_square(image: np.ndarray, square: tuple[int, int, int, int], size: int) -> Image.Image:

@@ -10,7 +10,7 @@ import numpy as np
 from hp_core.checks import check_choice, check_range
 from hp_core.config import FaceConfig
 from hp_core.face.analyzer import Face
-from hp_core.face.crop import crop_square, head_crop, motion_crop, square_box
+from hp_core.face.crop import crop_square, head_crop, motion_crop, square_box, square_following
 
 CROPS = ("face", "whole", "follow")
 STIFFNESS = 12  # frames, half a second of film
@@ -73,7 +73,11 @@ class Cropper:
         height, width = image.shape[:2]
         # The largest square of the picture is that around a face which has grown beyond all bounds.
         growth = max(height, width) if self.crop == "whole" else self.config.square_growth
-        square = square_box(box, (height, width), growth=growth)
+        if self._smoother is None:
+            square = square_box(box, (height, width), growth=growth)
+        else:
+            self._first_box = box if self._first_box is None else self._first_box
+            square = square_following(box, self._first_box, (height, width), growth=growth)
         head = head_crop(crop_square(image, square, self.config.image_size), self.config)
         return CroppedFrame(face, found, square, head, motion_crop(image, face.five_points, box, self.config))
 

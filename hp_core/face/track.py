@@ -15,6 +15,7 @@ from hp_core.face.choose import CHOICES, Which, choose_face
 from hp_core.face.crop import crop_square, map_points
 from hp_core.face.cropper import CROPS, STIFFNESS, CroppedFrame, Cropper
 from hp_core.face.follow import Follower, same_face
+from hp_core.face.likeness import Likeness
 from hp_core.progress import Notice, Progress, Stage
 from hp_core.values import ON_MISSING, FaceTrack
 
@@ -33,7 +34,7 @@ class FaceTracker:
 
     Args:
         which: the face in the first frame that shows one (`choose_face`); later frames keep to the same face. A `Likeness` waits for
-            the first frame that shows its person, unless ``on_missing`` is `error`.
+            the first frame that shows its person, unless ``on_missing`` is `error`, and finds them again wherever they come back.
         on_missing: a frame without it is an `error`, `hold`s the last known points, or `interpolate`s between the frames
             before and after; before the first and after the last known one both hold.
         crop: the square is cut around the `face` of the first frame, as released; is the `whole` picture (the largest square of it,
@@ -88,7 +89,10 @@ class FaceTracker:
         if image.shape != self._first_image.shape:
             raise FaceError(f"Frame {index} is {_size(image)}, the first one {_size(self._first_image)}; all frames must have one size.")
         faces = self.analyzer.detect(image)
-        self.face = self._follower.next(faces) if self._follower else self._chosen(faces, image, index)
+        if self._follower is None:
+            self.face = self._chosen(faces, image, index)
+        else:
+            self.face = self._follower.next(faces) or self._found_again(faces, image)
         if self.face is None:
             if self.on_missing == "error":
                 raise FaceError(missing_message(index, len(faces), self.analyzer))
@@ -109,6 +113,17 @@ class FaceTracker:
             self._unlike = FaceError(f"Frame {index}: {error}")
             if self.on_missing == "error":
                 raise self._unlike from error
+            return None
+        self._follower = Follower(face, faces)
+        return face
+
+    def _found_again(self, faces: list[Face], image: np.ndarray) -> Face | None:
+        """The person of a `Likeness` where they cannot have walked to: after a cut, or back from outside the picture."""
+        if not faces or not isinstance(self.which, Likeness):
+            return None
+        try:
+            face = self.which.choose(faces, image)
+        except FaceError:  # it is somebody else's
             return None
         self._follower = Follower(face, faces)
         return face
@@ -215,7 +230,7 @@ def track_faces(
     track = tracker.finish(fps)
     filled = int((~track.found).sum())
     if filled:
-        yield Notice(f"{filled} of {len(track)} frames show no face and were filled by on_missing={on_missing}.")
+        yield Notice(f"{filled} of {len(track)} frames lack the followed face and were filled by on_missing={on_missing}.")
     return track
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _POLYNOMIAL = 2  # degree of the Savitzky-Golay fit: keeps the height of a blink that the window sees whole
 _BLOCK = 32  # frames smoothed at once
+_NTSC = (24, 30, 48, 60, 120)  # frames/s of which broadcasting takes 1000/1001
 _BETA = 0.05  # One-Euro: how far the cutoff rises with speed, per deviation of the channel
 
 
@@ -244,8 +245,10 @@ def stretched(motion: MotionTokens, frames: int) -> MotionTokens:
 
 
 def frame_rate(fps: Fraction | float) -> Fraction:
-    """Frames/s as video files tell it: NTSC's have denominators of 1001."""
-    return Fraction(fps).limit_denominator(1001)
+    """Frames/s as video files tell it: NTSC's are multiples of 1000/1001, also where two digits of them are typed (29.97, 23.98)."""
+    near = Fraction(round(fps * Fraction(1001, 1000)) * 1000, 1001)
+    typed = near.numerator // 1000 in _NTSC and abs(float(fps) - float(near)) < 0.005
+    return near if typed else Fraction(fps).limit_denominator(1001)
 
 
 def at_rate(motion: MotionTokens, fps: Fraction | float) -> MotionTokens:
@@ -294,11 +297,16 @@ def concatenated(motions: Sequence[MotionTokens], *, blend: int = 0) -> MotionTo
     for motion in motions[1:]:
         _same_encoder(whole, motion)
         if motion.fps != whole.fps:
-            raise OptionError(f"The clips have {float(whole.fps):g} and {float(motion.fps):g} frames/s. Bring them to one rate first.")
+            raise OptionError(f"The clips have {_rate(whole)} and {_rate(motion)} frames/s. Bring them to one rate first.")
         if blend > min(len(whole), len(motion)):
             raise OptionError(f"blend is {blend} frames, a clip has {min(len(whole), len(motion))}; it must not be longer.")
         whole = _Parts.of(whole).map(lambda a, b: _crossfade(a, b, blend), _Parts.of(motion)).joined(whole)
     return whole
+
+
+def _rate(motion: MotionTokens) -> str:
+    """Frames/s such that two that differ look different."""
+    return f"{float(motion.fps):g}" if motion.fps.denominator == 1 else f"{motion.fps} ({float(motion.fps):g})"
 
 
 def ping_pong(motion: MotionTokens) -> MotionTokens:

@@ -72,21 +72,20 @@ def align_pose(
     missing = int((~moving.found).sum())
     if missing:
         yield Notice(f"{missing} of {len(moving)} frames of the {moving.source} show nobody and were filled by {config.on_missing}.")
-    points = filled(moving, config.on_missing).points
+    points = as_cut(filled(moving, config.on_missing).points, driving)
+    five_points = as_cut(driving.five_points, driving)
     if config.mode == "identity":
         x1, y1, x2, _ = driving.square_of(0)
         fit = Alignment(size / (x2 - x1), (-x1 * size / (x2 - x1), -y1 * size / (x2 - x1)))
-        placed = np.stack([in_square(frame, driving.square_of(number), (size, size)) for number, frame in enumerate(points)])
     else:
         standing = _of_clip("portrait", portrait, portrait_keypoints, frames=1)
         target = in_square(filled(standing, "error").points[0], portrait.square, (size, size))
         scale = None
         if driving_keypoints is None or portrait_keypoints is None:
             x1, _, x2, _ = portrait.square
-            scale = face_ratio(driving.five_points, portrait.five_points[0]) * size / (x2 - x1)
+            scale = face_ratio(five_points, portrait.five_points[0]) * size / (x2 - x1)
         fit = fitted(points, target, level=config.level, reference=config.reference, scale=scale)
-        placed = fit.apply(points)
-    aligned = steadied(placed, config)
+    aligned = steadied(fit.apply(points), _spread(five_points.astype(np.float64)), config)
     return PoseMaps(
         maps=torch.zeros(0, 3, size, size, dtype=torch.uint8),
         index=torch.arange(len(aligned)),
@@ -96,6 +95,18 @@ def align_pose(
         scale=fit.scale,
         offset=fit.offset,
     )
+
+
+def as_cut(points: np.ndarray, track: FaceTrack) -> np.ndarray:
+    """Points (frames, n, 2 or more) of the driver's pictures where they would lie in them, had every frame been cut as the first one:
+    a square that follows takes the subject's way through the picture out, for the tokens and for the skeleton alike."""
+    if track.squares is None:
+        return points
+    squares = track.squares.astype(np.float64)  # (frames, 4)
+    corners, sides = squares[:, None, :2], (squares[:, 2] - squares[:, 0])[:, None, None]
+    out = points.astype(np.float64)
+    out[..., :2] = (out[..., :2] - corners) * (sides[0] / sides) + corners[0]
+    return out.astype(np.float32)
 
 
 def check_drawn(config: AlignConfig) -> None:
@@ -182,10 +193,13 @@ def fitted(points: np.ndarray, target: np.ndarray, *, level: bool = False, refer
     return Alignment(scale, (float(target[NOSE, 0] - nose[0]), float(target[NOSE, 1] - nose[1])), angle)
 
 
-def steadied(points: np.ndarray, config: AlignConfig) -> np.ndarray:
+def steadied(points: np.ndarray, sizes: np.ndarray, config: AlignConfig) -> np.ndarray:
     """Less or more of the head's way and growth since ``config.reference``, 0 or more, or none of it along a locked axis.
 
     points (frames, 128, 3) -> the same; each frame is moved and scaled about its nose as a whole.
+
+    Args:
+        sizes: (frames,) of the head in any unit; of the five points, which neither speech nor arms that move change much.
     """
     strength = np.where([config.lock_x, config.lock_y], 0.0, config.strength)
     growing = 0.0 if config.lock_scale else config.strength
@@ -194,8 +208,7 @@ def steadied(points: np.ndarray, config: AlignConfig) -> np.ndarray:
     out = points.astype(np.float64)
     nose = out[:, NOSE, :2].copy()
     place = nose[config.reference] + strength * (nose - nose[config.reference])
-    size = _sizes(points)
-    growth = (size / size[config.reference]) ** (growing - 1)
+    growth = (sizes / sizes[config.reference]) ** (growing - 1)
     out[..., :2] = place[:, None] + growth[:, None, None] * (out[..., :2] - nose[:, None])
     return out.astype(np.float32)
 
@@ -251,11 +264,3 @@ def _face_length(points: np.ndarray) -> np.ndarray:
 
 def _median(lengths: np.ndarray) -> float:
     return float(np.nanmedian(lengths)) if np.isfinite(lengths).any() else float("nan")
-
-
-def _sizes(points: np.ndarray) -> np.ndarray:
-    """(frames,) size of the figure by the same lengths as the alignment; a frame without them has the clip's median."""
-    lengths = np.array([_lengths(points, edge) for edge in _EDGES])  # (edges, frames)
-    kept = np.isfinite(lengths).all(axis=1)  # an edge that comes and goes would make the figure jump
-    sizes = lengths[kept].sum(0) if kept.any() else _face_length(points)
-    return np.where(np.isfinite(sizes) & (sizes > 0), sizes, _median(sizes) if np.isfinite(sizes).any() else 1.0)

@@ -34,7 +34,7 @@ _FROM_MEDIAPIPE = [
 _BODY_25, _FROM_BODY_25 = 25, [*range(8), *range(9, 19)]
 """OpenPose's own default has the middle of the hips between the arms and the legs, and feet at the end."""
 
-_CROWN, _CHIN, _TEMPLES = 10, 152, (234, 454)
+_CROWN, _NOSE_BASE, _CHIN, _TEMPLES = 10, 2, 152, (234, 454)
 _NECK_BELOW_EARS = 1.2  # face heights (crown of the mesh to chin) from between the ears down to between the shoulders
 _NECK_BELOW_EYES = 2.9  # the same where only five points are known, in distances from the eyes to the mouth
 _GUESSED = 0.5  # confidence of a point that is reckoned from others
@@ -65,8 +65,9 @@ def from_track(track: FaceTrack) -> PoseKeypoints:
         middle = dense[:, _TEMPLES, :2].mean(1)
         for at, temple in zip((RIGHT_EAR, LEFT_EAR), _TEMPLES, strict=True):
             put(at, dense[:, temple, :2], _GUESSED)
-        # In space, so that a nod does not shorten it.
-        down = _NECK_BELOW_EARS * np.linalg.norm(dense[:, _CHIN] - dense[:, _CROWN], axis=-1)
+        # In space, so that a nod does not shorten it; and by the upper face, so that a mouth that opens does not lengthen it.
+        upper, whole = (np.linalg.norm(dense[:, low] - dense[:, _CROWN], axis=-1) for low in (_NOSE_BASE, _CHIN))
+        down = _NECK_BELOW_EARS * upper * np.median(whole / upper.clip(min=1e-6))
         put(NECK, middle + np.stack([np.zeros(frames), down], axis=1), _GUESSED)
     return PoseKeypoints(points, track.found.copy(), (width, height), f"face track ({track.analyzer})")
 

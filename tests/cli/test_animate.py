@@ -154,7 +154,7 @@ def test_portraits_of_every_kind_work(kind: str, animate: Run, media: Path, tmp_
 def test_frames_without_a_face_are_filled_and_counted(rule: str, animate: Run, tmp_path: Path) -> None:
     facts, frames = result(animate, tmp_path, "portrait.png", "gap.mp4", "--on-missing", rule)
     assert len(frames) == 6
-    assert f"2 of 6 frames show no face and were filled by on_missing={rule}." in facts["notices"]
+    assert f"2 of 6 frames lack the followed face and were filled by on_missing={rule}." in facts["notices"]
 
 
 def test_the_first_frame_without_a_face_stops_the_run_by_default(animate: Run, media: Path, tmp_path: Path) -> None:

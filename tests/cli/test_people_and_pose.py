@@ -96,7 +96,7 @@ def test_a_picture_drives_as_well(animate: Run, media: Path, tmp_path: Path) -> 
 
 def test_a_skeleton_from_the_face_track_is_said_to_be_one(animate: Run, tmp_path: Path) -> None:
     facts, _ = result(animate, tmp_path, "portrait.png", "driving.mp4", "--pose", "paper", "--pose-lock", "x", "--pose-strength", 0.5)
-    assert any("nose, neck and face points" in notice for notice in facts["notices"])
+    assert any("a neck reckoned below it" in notice for notice in facts["notices"])
 
 
 def test_a_crop_that_follows_and_a_pasted_face(animate: Run, tmp_path: Path) -> None:
@@ -123,7 +123,14 @@ def test_a_crop_that_follows_and_a_pasted_face(animate: Run, tmp_path: Path) -> 
         (("--pose", "paper", "--pose-keypoints", "dwpose"), "hp-portrait download --for dwpose"),
         (("--pose", "paper", "--pose-reference", 99), "reference is frame 99"),
         (("--pose-strength", 9), "strength is 9"),
-        (("--portrait-like", "gone.png"), "gone.png"),
+        (("--portrait-face", "like:gone.png"), "gone.png"),
+        (("--also", "like:gone.png=driving.mp4"), "gone.png"),
+        (("--pose-strength", 0.5), "pose mode is released, which is black"),
+        (("--view", "crop", "--match-colour"), "pastes nothing, and match_colour is set"),
+        (("--view", "compare", "--paste", "face"), "pastes nothing, and paste face is set"),
+        (("--head-pace", "stretch"), "head_from names none"),
+        (("--head-from", "driving.mp4", "--head-relative", "--head-neutral", 99), "head_neutral is frame 99"),
+        (("--frames", 3, "--neutral", 3), "3 frames are used, so 0 to 2"),
     ],
 )
 def test_mistakes_about_faces_and_pose_are_named(
@@ -131,6 +138,48 @@ def test_mistakes_about_faces_and_pose_are_named(
 ) -> None:
     given = [option.replace("driving.mp4", str(media / "driving.mp4")) if isinstance(option, str) else option for option in options]
     assert named in " ".join(failure(animate, tmp_path, "portrait.png", "driving.mp4", *given).split())
+
+
+def test_a_picture_drives_somebody_else_beside_a_skeleton(animate: Run, media: Path, tmp_path: Path) -> None:
+    """It has no frame rate of its own that could differ from the first driver's."""
+    also = ("--portrait-face", "leftmost", "--also", f"rightmost={media / 'portrait.png'}")
+    assert result(animate, tmp_path, "two.png", "driving.mp4", *also, "--pose", "paper", "--expression", 0.5)[0]["frames"] == 6
+
+
+def test_strength_of_a_picture_is_said_to_change_nothing(animate: Run, tmp_path: Path) -> None:
+    facts, _ = result(animate, tmp_path, "portrait.png", "two.png", "--frames", 2, "--expression", 2)
+    assert any("its own neutral frame" in notice for notice in facts["notices"])
+    assert not any(
+        "neutral frame" in notice for notice in result(animate, tmp_path, "portrait.png", "two.png", "--frames", 2)[0]["notices"]
+    )
+
+
+def test_the_head_of_a_longer_clip_has_its_own_face_and_its_own_rest(animate: Run, media: Path, tmp_path: Path) -> None:
+    """Kept at its speed it lends three frames, and the one in which it looks at rest comes later."""
+    write_video(media / "pair.mp4", [np.array(Image.open(media / "two.png"))] * 8)
+    head = ("--head-from", media / "pair.mp4", "--head-relative", "--head-neutral", 6, "--frames", 3)
+    left, right = (
+        result(animate, tmp_path, "portrait.png", "driving.mp4", *head, "--head-face", which) for which in ("leftmost", "rightmost")
+    )
+    assert left[0]["frames"] == right[0]["frames"] == 3
+    whole = ("--head-from", media / "pair.mp4", "--frames", 3)
+    one, two = (
+        result(animate, tmp_path, "portrait.png", "driving.mp4", *whole, "--head-face", which)[1] for which in ("leftmost", "rightmost")
+    )
+    assert np.abs(one[1].astype(int) - two[1]).mean() > 0.1, "two people hold their heads differently"
+
+
+def test_a_motion_has_no_face_to_choose(animate: Run, media: Path, tmp_path: Path) -> None:
+    from hp_core.request import check_request
+    from tests.motion.test_edit import motion
+
+    motion(6).save(media / "m.safetensors")
+    for options, named in (
+        (AnimateOptions(driving_face="leftmost"), "A face of the driving video is chosen"),
+        (AnimateOptions(crop="follow"), "crop is follow"),
+    ):
+        with pytest.raises(OptionError, match=named):
+            check_request(media / "portrait.png", media / "m.safetensors", tmp_path / "out.mp4", options)
 
 
 def test_the_person_of_another_picture_is_found(animate: Run, media: Path, tmp_path: Path) -> None:
@@ -142,7 +191,7 @@ def test_the_person_of_another_picture_is_found(animate: Run, media: Path, tmp_p
 
     alike = media / "alike.png"
     Image.fromarray(next(render(Identity.sample(7), Performance.sample(11, 1), size=SIZE))).save(alike)
-    found = still("--portrait-like", alike)
+    found = still("--portrait-face", f"like:{alike}")
     assert np.abs(found - still("--portrait-face", "rightmost")).mean() < 1
     assert np.abs(found - still("--portrait-face", "leftmost")).mean() > 10
 

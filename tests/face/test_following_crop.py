@@ -74,6 +74,14 @@ def test_the_crop_is_much_steadier_than_a_jittering_detection(speed):
     assert stiff < 0.15 * raw
 
 
+def test_the_square_keeps_its_size_at_the_pictures_edge():
+    """The released rule would shrink it there, and the head would grow in the crop."""
+    clip = [[face(200 - 8 * i, 110, SIDE)] for i in range(25)]
+    x1, _, x2, _ = track(clip, crop="follow", stiffness=0).squares.T
+    assert x1[-1] == 0
+    assert np.ptp(x2 - x1) <= 1
+
+
 def test_stiffness_0_follows_every_box():
     rng = np.random.default_rng(1)
     clip = [[face(*rng.uniform(90, 110, 2), rng.uniform(50, 60))] for _ in range(20)]

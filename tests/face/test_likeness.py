@@ -61,6 +61,18 @@ def test_the_tracker_follows_whom_it_shows():
     assert tracker.finish().boxes[:, 0].tolist() == [220] * 3
 
 
+@pytest.mark.parametrize("which", ["likeness", "leftmost"])
+def test_whoever_comes_back_elsewhere_is_found_by_the_likeness_alone(which: str):
+    """After a cut: by place alone it could be anybody."""
+    clip, pictures = [[in_field(2)], [], [in_field(0)]], [picture("red", "green", "blue")] * 2 + [picture("blue", "green", "red")]
+    tracker = FaceTracker(Scripted(clip), CONFIG, which=likeness("blue") if which == "likeness" else which, on_missing="hold")
+    for image in pictures:
+        tracker.add(image)
+    track = tracker.finish()
+    assert track.found.tolist() == [True, False, which == "likeness"]
+    assert track.boxes[2, 0] == (20 if which == "likeness" else 220)
+
+
 def test_embeddings_of_the_analyzer_are_not_compared_with_those_of_the_encoder():
     blue = likeness("blue")
     faces = [in_field(0, embedding=blue.embedding), in_field(1, embedding=-blue.embedding)]

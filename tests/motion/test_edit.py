@@ -41,6 +41,30 @@ def same(first: MotionTokens, second: MotionTokens) -> bool:
     )
 
 
+@pytest.mark.parametrize(
+    ("typed", "rate"),
+    [
+        (29.97, Fraction(30000, 1001)),
+        (23.98, Fraction(24000, 1001)),
+        (23.976, Fraction(24000, 1001)),
+        (59.94, Fraction(60000, 1001)),
+        (Fraction(30000, 1001), Fraction(30000, 1001)),
+        (24, Fraction(24)),
+        (25, Fraction(25)),
+        (30, Fraction(30)),
+        (12.5, Fraction(25, 2)),
+        (14.985, Fraction(2997, 200)),
+    ],
+)
+def test_a_rate_that_is_typed_is_that_of_the_files(typed: float, rate: Fraction) -> None:
+    assert edit.frame_rate(typed) == rate
+
+
+def test_rates_that_look_alike_are_told_apart() -> None:
+    with pytest.raises(OptionError, match=r"30000/1001 \(29.97\) and 2997/100 \(29.97\) frames/s"):
+        edit.concatenated([replace(motion(), fps=Fraction(30000, 1001)), replace(motion(), fps=Fraction(2997, 100))])
+
+
 @given(LENGTHS, st.integers(0, 100))
 def test_what_means_no_change_changes_no_bit(frames: int, seed: int) -> None:
     clip = motion(frames, seed)

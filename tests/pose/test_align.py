@@ -102,7 +102,7 @@ def test_a_levelled_alignment_undoes_any_similarity_of_the_driver(seed, scale, x
 def test_no_point_leaves_its_relation_to_its_neighbours(seed, strength, lock_x, lock_y, lock_scale):
     driver, portrait = people(seed, 6), people(seed + 1)[0]
     config = AlignConfig(mode="paper", strength=strength, lock_x=lock_x, lock_y=lock_y, lock_scale=lock_scale)
-    out = steadied(fitted(driver, portrait).apply(driver), config)
+    out = steadied(fitted(driver, portrait).apply(driver), sizes(driver), config)
 
     def shape(points: np.ndarray) -> np.ndarray:
         """Every point about the nose, in lengths of the whole figure."""
@@ -111,6 +111,47 @@ def test_no_point_leaves_its_relation_to_its_neighbours(seed, strength, lock_x, 
 
     np.testing.assert_allclose(shape(out), shape(driver), atol=1e-4)
     assert np.array_equal(out[..., 2], driver[..., 2])
+
+
+def sizes(points: np.ndarray) -> np.ndarray:
+    """(frames,) of the whole figure about its nose."""
+    return np.linalg.norm(points[:, :, :2] - points[:, NOSE : NOSE + 1, :2], axis=(1, 2))
+
+
+def test_arms_and_speech_do_not_make_a_locked_figure_breathe():
+    """Its size is that of the five points, of which neither knows."""
+    still, points = track(6), np.repeat(people(2), 6, axis=0)
+    points[3:, 4, :2] += 60  # a wrist
+    points[4:, NECK, 1] += 15
+    config = replace(PAPER, lock_scale=True, reference=0)
+    pose = result(align_pose(still, track(1), config, driving_keypoints=keypoints(points), portrait_keypoints=keypoints(people(3))))
+    eyes = np.linalg.norm(pose.skeletons[:, 14, :2] - pose.skeletons[:, 15, :2], axis=-1)
+    np.testing.assert_allclose(eyes, eyes[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["paper", "identity"])
+def test_a_square_that_follows_takes_the_subjects_way_out(mode: str):
+    """Somebody who walks through the picture, nearer and nearer, stands still in the crop, and so does the skeleton."""
+    standing, moving, points = track(5), track(5), np.repeat(people(2), 5, axis=0)
+    x1, y1, x2, _ = standing.square
+    grown, steps = 1 + 0.25 * np.arange(5)[:, None, None], 8.0 * np.arange(5)[:, None, None]
+    corner = np.array([x1, y1], np.float32)
+
+    def walked(flat: np.ndarray) -> np.ndarray:
+        return (corner + steps + (flat - corner) * grown).astype(np.float32)
+
+    side = (x2 - x1) * grown[:, 0, 0]
+    first = x1 + steps[:, 0, 0]
+    squares = np.stack([first, first, first + side, first + side], axis=1).round()
+    moving = replace(moving, five_points=walked(standing.five_points), squares=squares.astype(np.int32))
+    followed = points.copy()
+    followed[..., :2] = walked(points[..., :2])
+    config = AlignConfig(mode=mode, reference=0)
+    expected, found = (
+        result(align_pose(one, track(1), config, driving_keypoints=keypoints(body), portrait_keypoints=keypoints(people(3))))
+        for one, body in ((standing, points), (moving, followed))
+    )
+    np.testing.assert_allclose(found.skeletons[..., :2], expected.skeletons[..., :2], atol=0.02)
 
 
 def test_the_figure_does_not_breathe():
@@ -148,18 +189,20 @@ def test_the_likest_frame_is_laid_onto_the_portrait_unless_one_is_named() -> Non
 def test_strength_and_locks_act_on_the_way_of_the_nose():
     driver = people(5, 10)
     nose = driver[:, NOSE, :2]
-    assert np.array_equal(steadied(driver, PAPER), driver), "strength 1 changes nothing to the last bit"
-    np.testing.assert_allclose(steadied(driver, replace(PAPER, strength=0.0))[:, NOSE, :2], np.tile(nose[:1], (10, 1)), atol=1e-3)
-    back = steadied(driver, replace(PAPER, strength=-1.0))[:, NOSE, :2]
+    assert np.array_equal(steadied(driver, sizes(driver), PAPER), driver), "strength 1 changes nothing to the last bit"
+    np.testing.assert_allclose(
+        steadied(driver, sizes(driver), replace(PAPER, strength=0.0))[:, NOSE, :2], np.tile(nose[:1], (10, 1)), atol=1e-3
+    )
+    back = steadied(driver, sizes(driver), replace(PAPER, strength=-1.0))[:, NOSE, :2]
     np.testing.assert_allclose(back - nose[0], nose[0] - nose, atol=1e-3)
-    locked = steadied(driver, replace(PAPER, lock_x=True))[:, NOSE, :2]
+    locked = steadied(driver, sizes(driver), replace(PAPER, lock_x=True))[:, NOSE, :2]
     assert np.ptp(locked[:, 0]) < 1e-3
     np.testing.assert_allclose(locked[:, 1], nose[:, 1], atol=1e-3)
-    later = steadied(driver, replace(PAPER, strength=0.0, reference=4))[:, NOSE, :2]
+    later = steadied(driver, sizes(driver), replace(PAPER, strength=0.0, reference=4))[:, NOSE, :2]
     np.testing.assert_allclose(later, np.tile(nose[4:5], (10, 1)), atol=1e-3)
     grown = driver * np.array([1, 1, 1], np.float32)
     grown[5:, :, :2] = nose[5:, None] + 1.5 * (grown[5:, :, :2] - nose[5:, None])
-    steady = steadied(grown, replace(PAPER, lock_scale=True))
+    steady = steadied(grown, sizes(grown), replace(PAPER, lock_scale=True))
     lengths = np.linalg.norm(steady[:, 2, :2] - steady[:, 5, :2], axis=-1)
     assert np.ptp(lengths) < 0.03 * lengths.mean()
 

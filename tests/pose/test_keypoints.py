@@ -55,6 +55,15 @@ def test_a_face_track_gives_nose_eyes_face_and_a_neck_below(portrait_image):
     np.testing.assert_allclose(other[NECK, :2] - eyes, [down, 2 * down], rtol=1e-5)
 
 
+def test_a_mouth_that_opens_does_not_lengthen_the_neck(portrait_image):
+    picture = load_image(portrait_image)
+    still = result(track_faces([picture] * 5, create_analyzer(), FaceConfig(), total=5))
+    dense = still.landmarks.copy()
+    dense[2:, 152, 1] += 0.2 * (dense[2:, 152, 1] - dense[2:, 10, 1])  # the chin of the last three frames
+    necks = from_track(replace(still, landmarks=dense)).points[:, NECK]
+    np.testing.assert_allclose(necks, np.repeat(necks[:1], 5, axis=0), atol=1e-3)
+
+
 def test_openpose_json_survives_there_and_back():
     points = np.random.default_rng(0).uniform(2, 200, (3, 128, 3)).astype(np.float32)
     points[..., 2] = 0.9
