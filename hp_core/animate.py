@@ -21,7 +21,8 @@ from hp_core.config import SamplingConfig
 from hp_core.errors import FaceError, OptionError, WeightsError, about
 from hp_core.face.choose import Which
 from hp_core.face.crop import crop_square
-from hp_core.motion.edit import at_rate, edited, frame_rate, mixed, trimmed
+from hp_core.files import written_beside
+from hp_core.motion.edit import at_rate, edited, frame_rate, kept, mixed
 from hp_core.pose.keypoints import followed
 from hp_core.progress import Notice, Progress, Stage
 from hp_core.request import AnimateOptions, Driver, check_request
@@ -99,10 +100,15 @@ class Take:
     def write(self) -> Stage[Path]:
         """Write the video; only the VAE runs for it, so another clip may be prepared meanwhile (`hp_core.evaluation.make`)."""
         total = max(len(performance.motion) for performance in self.performances)
+        pasters = self.run.pasters(self.performances)
         with self.writer as writer:
-            for done, frame in enumerate(self.run.pictures(self.performances, total), 1):
+            for done, frame in enumerate(self.run.pictures(self.performances, pasters, total), 1):
                 writer.write(frame)
                 yield Progress("decode", done, total)
+        if self.run.options.mask is not None:
+            shown = np.max([paster.mask[0].numpy() for paster in pasters], axis=0)
+            with written_beside(self.run.options.mask) as temporary:
+                Image.fromarray(np.rint(255 * shown).astype(np.uint8)).save(temporary)
         return self.output
 
 
@@ -193,7 +199,7 @@ class _Run:
         pose: PoseMaps | None = None
         squares: list[Square] = []
         if driver.motion is not None:
-            motion = trimmed(driver.motion, start, start + count)
+            motion = kept(driver.motion, start, count)
         else:
             people: list[list[np.ndarray]] = []
             with about(driver.path, FaceError, OptionError):
@@ -236,21 +242,23 @@ class _Run:
         moving, standing = found(track, people, "DWPose"), found(portrait, [self.people], "DWPose of the portrait")
         return (yield from self.pipeline.pose(track, portrait, self.options.pose, moving, standing))
 
-    def pictures(self, performances: list[_Performance], total: int) -> Iterator[np.ndarray]:
+    def pasters(self, performances: list[_Performance]) -> list[Paster]:
+        """What puts each person back into the picture; none where the view is another."""
+        if self.options.view != "portrait":
+            return []
+        people, options = [each.portrait for each in performances], self.options
+        return [
+            Paster(
+                one, region=options.paste_region, match_colour=options.match_colour, beside=[other for other in people if other is not one]
+            )
+            for one in people
+        ]
+
+    def pictures(self, performances: list[_Performance], pasters: list[Paster], total: int) -> Iterator[np.ndarray]:
         """The video's frames; whoever is done first stands still."""
         options, first = self.options, performances[0]
         clips = [_standing_on(self.pipeline.decode(each.latents, sampling=self.sampling)) for each in performances]
-        if options.view == "portrait":
-            people = [each.portrait for each in performances]
-            pasters = [
-                Paster(
-                    one,
-                    region=options.paste_region,
-                    match_colour=options.match_colour,
-                    beside=[other for other in people if other is not one],
-                )
-                for one in people
-            ]
+        if pasters:
             for _ in range(total):
                 whole = first.portrait.portrait
                 for paste, clip in zip(pasters, clips, strict=True):

@@ -55,6 +55,7 @@ class AnimateOptions:
         paste: `crop`, the whole square, or the region of the `face` alone; None is the square, and the face where there are other
             people, whom a square would paint over.
         match_colour: bring the pasted square to the portrait's colours.
+        mask: a grey .png to write beside the video: where the picture is changed, white wholly and black not at all.
         intensity: rule of the motion intensity, `released` or `paper`; None takes the weights' own.
         motion: how the driver's motion is changed before it is used.
         head_from: a video, a picture or a motion file, from its first frame on, whose head is taken; the driver gives the expression.
@@ -80,6 +81,7 @@ class AnimateOptions:
     view: str = "portrait"
     paste: str | None = None
     match_colour: bool = False
+    mask: Path | None = None
     intensity: str | None = None
     motion: MotionEdit = field(default_factory=MotionEdit)
     head_from: Path | None = None
@@ -127,8 +129,9 @@ class AnimateOptions:
                 f"{what}, which shows the driver frame by frame, and the motion is given another length or rate. Keep both, or choose "
                 "another view and the pose mode released."
             )
-        if self.view != "portrait" and (self.paste is not None or self.match_colour):
-            option = "match_colour" if self.paste is None else f"paste {self.paste}"
+        pasting = {"match_colour": self.match_colour, f"paste {self.paste}": self.paste is not None, "mask": self.mask is not None}
+        if self.view != "portrait" and any(pasting.values()):
+            option = next(name for name, given in pasting.items() if given)
             raise OptionError(f"view is {self.view}, which pastes nothing, and {option} is set. Leave it out, or choose the view portrait.")
         if self.head_from is None and (
             self.head_relative or self.head_neutral >= 0 or self.head_pace != "keep" or self.head_face != "largest"
@@ -237,6 +240,11 @@ def check_request(portrait: Path, driving: Path, output: Path, options: AnimateO
     people = [driving, *(person.driving for person in options.people)]
     _check_apart(output, (portrait, *people, *options.references, *filter(None, [options.head_from])))
     check_output(output)
+    if options.mask is not None:
+        if options.mask.suffix.lower() != ".png":
+            raise OptionError(f"The mask is {options.mask}; name it {options.mask.with_suffix('.png').name}.")
+        _check_apart(options.mask, (portrait, *people, *options.references, output))
+        check_writable(options.mask)
     picture, drivers = load_image(portrait), [Driver.open(path, options.frames) for path in people]
     for reference in options.references:
         load_image(reference)

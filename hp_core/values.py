@@ -178,7 +178,8 @@ class MotionTokens(_Savable):
         fps: frame rate of the driving video.
         rule: rule of the intensity.
         encoder: tells the networks that made it from others, `PortraitModels.motion_fingerprint`; empty where that is not known.
-        source: tells the driving video from others, `hp_core.weights.load.file_fingerprint`; empty where that is not known.
+        source: tells the driving video from others, `hp_core.weights.load.file_fingerprint`, or by its crops where no file is known;
+            empty where neither is.
     """
 
     tokens: Tensor

@@ -10,8 +10,9 @@ from .face import FaceCrop, TrackPreview
 from .load import Download, Load
 from .lora import AddLora
 from .motion import IntensityEstimate, MotionEncode
-from .motion_edit import MotionEdit, MotionJoin, MotionMix
+from .motion_edit import MotionEdit, MotionMix
 from .motion_files import MotionLoad, MotionSave
+from .motion_parts import MotionJoin, MotionTrim
 from .pose import DwposeKeypoints, PoseAlign
 from .sampler import PortraitSampler, SamplerOptions
 
@@ -33,6 +34,7 @@ NODES: list[type[io.ComfyNode]] = [
     MotionLoad,
     MotionEdit,
     MotionMix,
+    MotionTrim,
     MotionJoin,
     TrackPreview,
     DrawnFaces,

@@ -1,4 +1,4 @@
-"""Motion Edit, Motion Mix and Motion Join."""
+"""Motion Edit and Motion Mix."""
 
 from __future__ import annotations
 
@@ -247,36 +247,3 @@ class MotionMix(io.ComfyNode):
         from hp_core.motion.edit import mixed
 
         return io.NodeOutput(mixed(motion, other, **shares))
-
-
-class MotionJoin(io.ComfyNode):
-    """One motion after another."""
-
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        """Names, ranges and tooltips."""
-        return schema(
-            "MotionJoin",
-            "Motion Join",
-            description="One motion after another, as one clip. Both need the same frame rate; Motion Edit's fps brings them there.",
-            inputs=[
-                sockets.Motion.Input("motion", tooltip="Comes first."),
-                sockets.Motion.Input("other", tooltip="Comes after it; made by the same weights."),
-                io.Int.Input(
-                    "blend",
-                    default=6,
-                    min=0,
-                    max=1000,
-                    tooltip="Frames in which the first goes over into the second, which both share; 0 cuts. At most the shorter one's "
-                    "length. Default: 6.",
-                ),
-            ],
-            outputs=[sockets.Motion.Output(display_name="motion", tooltip="For the sampler, or for another Motion Join.")],
-        )
-
-    @classmethod
-    def execute(cls, motion: Any, other: Any, blend: int) -> io.NodeOutput:
-        """Crossfaded where they meet."""
-        from hp_core.motion.edit import concatenated
-
-        return io.NodeOutput(concatenated([motion, other], blend=blend))

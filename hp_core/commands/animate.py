@@ -151,6 +151,9 @@ def animate(
     match_colour: Annotated[
         bool, typer.Option(help="Bring each pasted frame to the colours of the portrait's own border.", rich_help_panel=FACES)
     ] = False,
+    mask: Annotated[
+        Path | None, typer.Option(help="A .png to write too: where the picture is changed, white wholly, black not.", rich_help_panel=FACES)
+    ] = None,
     smooth: Smooth = 1,
     smoothing: Smoothing = "savgol",
     expression: Expression = 1.0,
@@ -253,6 +256,7 @@ def animate(
         view=view,
         paste=paste,
         match_colour=match_colour,
+        mask=mask,
         intensity=intensity,
         motion=motion_edit(context.params),
         head_from=head_from,
@@ -321,6 +325,7 @@ def animate(
     info = probe(output)
     facts = {
         "output": str(output),
+        **({"mask": str(mask)} if mask is not None else {}),
         "frames": info.frames,
         "fps": str(info.fps),
         "size": [info.width, info.height],

@@ -124,16 +124,11 @@ def edit(
     as_json: Json = False,
 ) -> None:
     """Change a motion: its part, smoothness, strength, turn of the head and place, rate, length and end, in this order."""
-    from hp_core.checks import check_range
     from hp_core.commands.parse import motion_edit
-    from hp_core.motion.edit import edited, trimmed
+    from hp_core.motion.edit import edited, kept
 
-    check_range("--start", start, 0)
-    if frames is not None:
-        check_range("--frames", frames, 1)
     changes = motion_edit(context.params)
-    kept = trimmed(_loaded(motion, output), start, None if frames is None else start + frames)
-    _keep(edited(kept, changes), output, as_json)
+    _keep(edited(kept(_loaded(motion, output), start, frames), changes), output, as_json)
 
 
 @motion_app.command("mix")

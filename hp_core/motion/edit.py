@@ -274,6 +274,19 @@ def trimmed(motion: MotionTokens, start: int = 0, stop: int | None = None) -> Mo
     return _rows(motion, list(rows))
 
 
+def kept(motion: MotionTokens, start: int, frames: int | None) -> MotionTokens:
+    """``frames`` frames from frame ``start`` on, fewer where it ends before; None: all to the end.
+
+    Raises:
+        OptionError: a start at or beyond the end, or no frames.
+    """
+    check_range("start", start, 0, len(motion) - 1)
+    if frames is None:
+        return trimmed(motion, start)
+    check_range("frames", frames, 1)
+    return trimmed(motion, start, start + frames)
+
+
 def held(motion: MotionTokens, *, before: int = 0, after: int = 0) -> MotionTokens:
     """The first frame ``before`` and the last one ``after`` frames longer."""
     check_range("hold before", before, 0)

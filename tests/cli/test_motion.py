@@ -107,8 +107,8 @@ def test_a_motion_file_whose_parts_do_not_fit_is_refused(run: Run, tmp_path: Pat
         (("animate", "{picture}", "{driving}", "-o", "{folder}/x.mp4", "--head-from", "{folder}/gone.mp4"), "gone.mp4"),
         (("animate", "{picture}", "{motion}", "-o", "{folder}/x.mp4", "--view", "compare"), "a motion without its video"),
         (("animate", "{picture}", "{motion}", "-o", "{folder}/x.mp4", "--start", 99), "start is 99"),
-        (("motion", "edit", "{motion}", "-o", "{folder}/e.safetensors", "--frames", -5), "--frames is -5"),
-        (("motion", "edit", "{motion}", "-o", "{folder}/e.safetensors", "--start", -1), "--start is -1"),
+        (("motion", "edit", "{motion}", "-o", "{folder}/e.safetensors", "--frames", -5), "frames is -5"),
+        (("motion", "edit", "{motion}", "-o", "{folder}/e.safetensors", "--start", -1), "start is -1"),
     ],
 )
 def test_motion_mistakes_are_named(

@@ -128,6 +128,8 @@ def test_a_crop_that_follows_and_a_pasted_face(animate: Run, tmp_path: Path) -> 
         (("--pose-strength", 0.5), "pose mode is released, which is black"),
         (("--view", "crop", "--match-colour"), "pastes nothing, and match_colour is set"),
         (("--view", "compare", "--paste", "face"), "pastes nothing, and paste face is set"),
+        (("--view", "crop", "--mask", "m.png"), "pastes nothing, and mask is set"),
+        (("--mask", "m.jpg"), "name it m.png"),
         (("--head-pace", "stretch"), "head_from names none"),
         (("--head-from", "driving.mp4", "--head-relative", "--head-neutral", 99), "head_neutral is frame 99"),
         (("--frames", 3, "--neutral", 3), "3 frames are used, so 0 to 2"),
@@ -138,6 +140,18 @@ def test_mistakes_about_faces_and_pose_are_named(
 ) -> None:
     given = [option.replace("driving.mp4", str(media / "driving.mp4")) if isinstance(option, str) else option for option in options]
     assert named in " ".join(failure(animate, tmp_path, "portrait.png", "driving.mp4", *given).split())
+
+
+def test_the_mask_says_where_the_picture_is_changed(animate: Run, media: Path, tmp_path: Path) -> None:
+    also = ("--portrait-face", "leftmost", "--also", f"rightmost={media / 'driving.mp4'}", "--frames", 1, "--crf", 1)
+    facts, frames = result(animate, tmp_path, "two.png", "driving.mp4", *also, "--mask", tmp_path / "mask.png")
+    mask, still = np.array(Image.open(tmp_path / "mask.png")), np.array(Image.open(media / "two.png"))
+    assert facts["mask"] == str(tmp_path / "mask.png")
+    assert (mask.shape, mask.dtype) == (still.shape[:2], np.uint8)
+    assert all((part == 255).any() for part in np.array_split(mask, 2, axis=1)), "both faces"
+    changed = np.abs(frames[0].astype(int) - still).mean(-1)
+    assert changed[mask == 0].mean() < 1, "H.264 is not exact"
+    assert changed[mask == 255].mean() > 5
 
 
 def test_a_picture_drives_somebody_else_beside_a_skeleton(animate: Run, media: Path, tmp_path: Path) -> None:

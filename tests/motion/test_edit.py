@@ -41,6 +41,16 @@ def same(first: MotionTokens, second: MotionTokens) -> bool:
     )
 
 
+def test_a_part_is_kept_as_it_is() -> None:
+    clip = motion(20)
+    assert same(edit.kept(clip, 0, None), clip)
+    assert same(edit.kept(clip, 4, 6), edit.trimmed(clip, 4, 10))
+    assert len(edit.kept(clip, 15, 99)) == 5
+    for start, frames, message in ((20, None, "start is 20"), (-1, 3, "start is -1"), (0, 0, "frames is 0")):
+        with pytest.raises(OptionError, match=message):
+            edit.kept(clip, start, frames)
+
+
 @pytest.mark.parametrize(
     ("typed", "rate"),
     [

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from hp_core.config import MotionConfig, PortraitConfig
 from hp_core.errors import FaceError, OptionError
-from hp_core.motion.encode import encode_motion, estimate_intensity, motion_tokens, pad_tokens
+from hp_core.motion.encode import encode_clip, encode_motion, estimate_intensity, motion_tokens, pad_tokens
 from hp_core.motion.encoders import ExpressionEncoder, HeadPoseEncoder
 from hp_core.motion.intensity import chunk_intensity, estimate, quantise
 from hp_core.motion.refiner import MotionRefiner
+from hp_core.progress import result
 from hp_core.values import FaceTrack, Intensity, MotionTokens
 
 CONFIG = PortraitConfig.demo().motion
@@ -172,6 +173,17 @@ def test_encoding_in_batches_changes_nothing():
     same = torch.isclose(changed.tokens, runs[0].tokens, atol=1e-4).flatten(1).all(1)
     assert same[:25].all()
     assert not same[25:].any()
+
+
+def test_a_clip_whose_file_nobody_knows_is_told_from_others() -> None:
+    nets = [m(CONFIG).eval() for m in (ExpressionEncoder, HeadPoseEncoder, MotionRefiner)]
+    track = make_track(4)
+    other = replace(track, motion_crops=255 - track.motion_crops)
+    first, again, second = (
+        result(encode_clip(*nets, clip, estimate_intensity(clip, CONFIG), CONFIG, device="cpu")).source for clip in (track, track, other)
+    )
+    assert first == again != second
+    assert len(first) == 12
 
 
 def test_intensity_of_another_clip_is_an_error():
