@@ -148,6 +148,37 @@ def test_a_motion_of_other_encoders_is_refused(server: Server, template: Templat
     assert mistake(server, prompt).startswith("The motion was made by the encoders")
 
 
+def test_motions_are_cut_joined_mixed_and_given_another_rate(server: Server, template: Template) -> None:
+    prompt = template("7")
+    sampler, video = only(prompt, "HunyuanPortraitSampler"), only(prompt, "CreateVideo")
+    whole = prompt[sampler]["inputs"]["motion"]
+    defaults = {
+        name: {
+            key: spec[1]["default"]
+            for key, spec in server.schemas[f"HunyuanPortrait{name}"]["input"]["required"].items()
+            if "default" in spec[1]
+        }
+        for name in ("MotionTrim", "MotionJoin", "MotionMix", "MotionEdit")
+    }
+    chain = {
+        "MotionTrim": {"motion": whole, "start": 2, "frames": 6},
+        "MotionJoin": {"motion": ["MotionTrim", 0], "other": ["MotionTrim", 0], "blend": 2},
+        "MotionMix": {"motion": ["MotionJoin", 0], "other": whole, "neutral": 1, "other_neutral": 2},
+        "MotionEdit": {"motion": ["MotionMix", 0], "fps": 25.0},
+    }
+    for name, inputs in chain.items():
+        prompt[name] = {"class_type": f"HunyuanPortrait{name}", "inputs": defaults[name] | inputs}
+    prompt[sampler]["inputs"]["motion"] = ["MotionEdit", 0]
+    prompt[video]["inputs"]["fps"] = ["MotionEdit", 1]
+    prompt["shown"] = {"class_type": "PreviewImage", "inputs": {"images": prompt[video]["inputs"]["images"]}}
+    run = server.run(prompt)
+    assert run.status == "success", run.error
+    frames = len(run.outputs["shown"]["images"])
+    assert frames == 20, "6 + 6 - 2 frames, twice as many a second as the 12.5 they were made at"
+    prompt["MotionTrim"]["inputs"]["start"] = 99
+    assert mistake(server, prompt).startswith("start is 99")
+
+
 def test_templates_and_help_are_served(server: Server) -> None:
     listed = server.get("/workflow_templates")
     assert sorted(listed["hunyuanportrait"]) == sorted(path.stem for path in (PACK / "workflows").glob("*.json"))
