@@ -51,10 +51,12 @@ def prepare(
             "Use a smaller picture, or the view crop."
         )
     for driver in drivers:
-        if driver.still is not None and (options.motion.expression, options.motion.rotation) != (1, 1):
+        strengths = {"expression": options.motion.expression, "rotation": 1.0 if options.head_from else options.motion.rotation}
+        idle = " and ".join(name for name, strength in strengths.items() if strength != 1)
+        if driver.still is not None and idle:
             yield Notice(
-                f"{driver.path} is a picture, whose one face is its own neutral frame: the strength of expression and rotation changes "
-                "nothing. Turn the head by --turn and --yaw, or mix motions."
+                f"{driver.path} is a picture, whose one face is its own neutral frame: the strength of {idle} changes nothing. Turn the "
+                "head by --turn and --yaw, or mix motions."
             )
         if driver.variable_rate:
             yield Notice(f"{driver.path} has a variable frame rate; it is read at its average, {float(driver.fps):.3f} frames/s.")
@@ -108,7 +110,8 @@ class Take:
         if self.run.options.mask is not None:
             shown = np.max([paster.mask[0].numpy() for paster in pasters], axis=0)
             with written_beside(self.run.options.mask) as temporary:
-                Image.fromarray(np.rint(255 * shown).astype(np.uint8)).save(temporary)
+                whole = np.pad(shown, [(0, side % 2) for side in shown.shape], mode="edge")  # as the video is
+                Image.fromarray(np.rint(255 * whole).astype(np.uint8)).save(temporary)
         return self.output
 
 
@@ -218,6 +221,7 @@ class _Run:
             if options.pose.mode != "released":
                 pose = yield from self._pose(track, portrait, people)
             del track  # its crops grow with the clip
+        motion = at_rate(motion, fps)  # in whose frames the neutral one is counted
         if self.head is not None:
             motion = mixed(
                 motion,
@@ -227,7 +231,7 @@ class _Run:
                 other_neutral=options.head_neutral,
                 pace=options.head_pace,
             )
-        motion = edited(at_rate(motion, fps), options.motion)  # which may give it another rate
+        motion = edited(motion, options.motion)  # which may give it another rate
         latents = yield from pipeline.sample(appearance, motion, pose, sampling=self.sampling, seed=options.seed)
         return _Performance(portrait, motion, latents, driver, squares)
 

@@ -137,7 +137,11 @@ class AnimateOptions:
             self.head_relative or self.head_neutral >= 0 or self.head_pace != "keep" or self.head_face != "largest"
         ):
             raise OptionError("Options of the head's own clip are set, and head_from names none. Name it, or leave them out.")
-        if self.pose.mode == "released" and self.pose != AlignConfig():
+        if self.head_neutral >= 0 and not self.head_relative:
+            raise OptionError(f"head_neutral is {self.head_neutral}, which head_relative alone asks for. Set that, or leave it out.")
+        if self.stiffness != STIFFNESS and self.crop != "follow":
+            raise OptionError(f"stiffness is {self.stiffness}, and crop is {self.crop}, whose square stands still. Set crop to follow.")
+        if self.pose.mode == "released" and (self.pose != AlignConfig() or self.keypoints != "auto"):
             raise OptionError(
                 "The pose mode is released, which is black, and other options of the pose are set. Set the mode to paper or identity, or "
                 "leave them out."
@@ -238,25 +242,30 @@ def check_request(portrait: Path, driving: Path, output: Path, options: AnimateO
             view or a pose of a driving video where there is none.
     """
     people = [driving, *(person.driving for person in options.people)]
-    _check_apart(output, (portrait, *people, *options.references, *filter(None, [options.head_from])))
+    inputs = (portrait, *people, *options.references, *filter(None, [options.head_from]))
+    _check_apart(output, inputs)
     check_output(output)
     if options.mask is not None:
         if options.mask.suffix.lower() != ".png":
             raise OptionError(f"The mask is {options.mask}; name it {options.mask.with_suffix('.png').name}.")
-        _check_apart(options.mask, (portrait, *people, *options.references, output))
+        _check_apart(options.mask, (*inputs, output))
         check_writable(options.mask)
     picture, drivers = load_image(portrait), [Driver.open(path, options.frames) for path in people]
     for reference in options.references:
         load_image(reference)
-    fps = drivers[0].fps
-    _, length = drivers[0].part(options, fps)  # a picture has neither rate nor length of its own
-    drivers[1:] = [driver if driver.still is None else replace(driver, fps=fps, frames=length) for driver in drivers[1:]]
+    leader = next((driver for driver in drivers if driver.still is None), drivers[0])  # a picture has neither rate nor length of its own
+    fps, (_, length) = leader.fps, leader.part(options, leader.fps)
+    drivers = [driver if driver.still is None else replace(driver, fps=fps, frames=length) for driver in drivers]
+    sources = list(drivers)
     if options.head_from is not None:
         head = Driver.open(options.head_from)
+        sources.append(head)
         if options.head_neutral >= head.frames:
             raise OptionError(f"head_neutral is frame {options.head_neutral}; {head.path} has {head.frames}, so 0 to {head.frames - 1}.")
         if head.motion is not None and options.head_face != "largest":
             raise OptionError(f"head_face is set, and {head.path} is a motion without its video, in which nobody can be chosen.")
+    if options.crop == "follow" and all(driver.motion is not None for driver in sources):
+        raise OptionError(f"crop is follow, and {driving} is a motion without its video. Leave that out.")
     faces = (options.driving_face, *(person.driving_face for person in options.people))
     for driver, face in zip(drivers, faces, strict=True):
         _, count = driver.part(options, fps)
@@ -267,9 +276,8 @@ def check_request(portrait: Path, driving: Path, output: Path, options: AnimateO
             raise OptionError(
                 f"The pose's reference is frame {options.pose.reference}; of {driver.path} {count} frames are used, so 0 to {count - 1}."
             )
-        if driver.motion is not None and (face != "largest" or options.crop == "follow"):
-            what = "crop is follow" if face == "largest" else "A face of the driving video is chosen"
-            raise OptionError(f"{what}, and {driver.path} is a motion without its video. Leave that out.")
+        if driver.motion is not None and face != "largest":
+            raise OptionError(f"A face of the driving video is chosen, and {driver.path} is a motion without its video. Leave that out.")
         if driver.motion is not None and options.view == "compare":
             raise OptionError(f"view is compare, and {driver.path} is a motion without its video. Choose portrait or crop.")
         if options.pose.mode != "released" and driver.motion is not None:

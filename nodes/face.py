@@ -34,7 +34,11 @@ class FaceCrop(io.ComfyNode):
                 io.Video.Input(
                     "video", optional=True, tooltip="Read frame by frame; about 0.4 MB of each stay in memory. Goes before images."
                 ),
-                io.Image.Input("like", optional=True, tooltip="For which = likeness: a picture of the person meant."),
+                io.Image.Input(
+                    "like",
+                    optional=True,
+                    tooltip="For which = likeness: a picture of the person meant, who is looked for again where they are lost.",
+                ),
                 sockets.Model.Input("model", optional=True, tooltip="For which = likeness: the set whose ArcFace compares."),
                 io.Combo.Input(
                     "which",

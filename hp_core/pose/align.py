@@ -18,6 +18,9 @@ from hp_core.pose.keypoints import FACE, NECK, NOSE, VISIBLE, filled, from_track
 from hp_core.progress import Notice, Stage
 from hp_core.values import FaceTrack, PoseKeypoints, PoseMaps
 
+_UPPER_FACE = [33, 263, 133, 362, 168, 6, 2, 234, 454]
+"""MediaPipe's corners of the eyes, bridge and base of the nose, and temples."""
+
 _EDGES = [edge for edge in LIMBS if not set(edge) & set(EYE_POINTS)]
 """The skeleton's lengths that are compared: those to eyes and ears shrink as the head turns."""
 
@@ -72,8 +75,7 @@ def align_pose(
     missing = int((~moving.found).sum())
     if missing:
         yield Notice(f"{missing} of {len(moving)} frames of the {moving.source} show nobody and were filled by {config.on_missing}.")
-    points = as_cut(filled(moving, config.on_missing).points, driving)
-    five_points = as_cut(driving.five_points, driving)
+    points, five_points = as_cut(filled(moving, config.on_missing).points, driving), as_cut(driving.five_points, driving)
     if config.mode == "identity":
         x1, y1, x2, _ = driving.square_of(0)
         fit = Alignment(size / (x2 - x1), (-x1 * size / (x2 - x1), -y1 * size / (x2 - x1)))
@@ -85,7 +87,7 @@ def align_pose(
             x1, _, x2, _ = portrait.square
             scale = face_ratio(five_points, portrait.five_points[0]) * size / (x2 - x1)
         fit = fitted(points, target, level=config.level, reference=config.reference, scale=scale)
-    aligned = steadied(fit.apply(points), _spread(five_points.astype(np.float64)), config)
+    aligned = steadied(fit.apply(points), head_sizes(driving), config)
     return PoseMaps(
         maps=torch.zeros(0, 3, size, size, dtype=torch.uint8),
         index=torch.arange(len(aligned)),
@@ -109,6 +111,16 @@ def as_cut(points: np.ndarray, track: FaceTrack) -> np.ndarray:
     return out.astype(np.float32)
 
 
+def head_sizes(track: FaceTrack) -> np.ndarray:
+    """(frames,) sizes of the head over the clip in any unit: neither speech nor arms that move change them, and turns little.
+
+    By points of the upper face in space, where there are dense landmarks; else by the five points in the picture.
+    """
+    points = track.five_points if track.landmarks is None else track.landmarks[:, _UPPER_FACE]
+    sizes = _spread(points.astype(np.float64))
+    return sizes if track.squares is None else np.asarray(sizes / (track.squares[:, 2] - track.squares[:, 0]))
+
+
 def check_drawn(config: AlignConfig) -> None:
     """Raise `OptionError` where the mode asks for a skeleton of which the style draws nothing."""
     if config.mode != "released" and not (config.style.body or config.style.face or config.style.hands):
@@ -129,7 +141,7 @@ def face_ratio(points: np.ndarray, target: np.ndarray) -> float:
 
 
 def _spread(faces: np.ndarray) -> np.ndarray:
-    """(...,) root of the summed squared distances of (..., 5, 2) from their middle."""
+    """(...,) root of the summed squared distances of points (..., n, 2 or 3) from their middle."""
     return np.asarray(np.linalg.norm(faces - faces.mean(axis=-2, keepdims=True), axis=(-2, -1)).clip(min=1e-9))
 
 
@@ -199,7 +211,7 @@ def steadied(points: np.ndarray, sizes: np.ndarray, config: AlignConfig) -> np.n
     points (frames, 128, 3) -> the same; each frame is moved and scaled about its nose as a whole.
 
     Args:
-        sizes: (frames,) of the head in any unit; of the five points, which neither speech nor arms that move change much.
+        sizes: (frames,) of the head in any unit (`head_sizes`).
     """
     strength = np.where([config.lock_x, config.lock_y], 0.0, config.strength)
     growing = 0.0 if config.lock_scale else config.strength

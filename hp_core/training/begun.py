@@ -16,7 +16,9 @@ from hp_core.training.settings import TrainConfig
 from hp_core.weights.catalog import CATALOG
 
 RECORD = "begun.json"
-_TRAINED_BY = {"vae": "vae", "arcface": "identity", "expression": "motion", "headpose": "motion"}  # module -> stage
+_TRAINED_BY = {"vae": "vae", "expression": "motion", "headpose": "motion"} | dict.fromkeys(
+    ("unet", "motion_proj", "image_proj", "pose_guider"), "animation"
+)  # module -> stage; DINOv2 is trained by the animation stage where it is not frozen
 
 
 @dataclass(frozen=True)
@@ -75,10 +77,10 @@ def check_frozen(weights: Path, names: Iterable[str]) -> None:
     begun = read_begun(weights)
     for name in names:
         if begun is not None and name in begun.untrained:
-            stage = _TRAINED_BY.get(name, "animation")
+            first = f"Run `hp-portrait train {_TRAINED_BY[name]}` first" if name in _TRAINED_BY else "Train it (`freeze_vit: false`)"
             raise OptionError(
-                f"The {CATALOG[name].purpose} in {weights} is as it began, at random, and this stage takes it as it is. Run `hp-portrait "
-                f"train {stage}` first, or put a trained one into the folder that `start` names ({(begun.settings['start'] or 'none')})."
+                f"The {CATALOG[name].purpose} in {weights} is as it began, at random, and this stage takes it as it is. {first}, or put a "
+                f"trained one into the folder that `start` names ({begun.settings.get('start') or 'none'})."
             )
     if not read_config(weights).appearance.id_features:
         return

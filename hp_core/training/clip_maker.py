@@ -58,12 +58,15 @@ class ClipMaker:
         self._tracker = FaceTracker(self._seen, config, which="largest", on_missing="interpolate")
         self._faces: list[Face | None] = []  # of the followed person, frame by frame
         self._last: Face | None = None
-        self._before: np.ndarray | None = None  # the last frame with the face, small, in HSV
+        self._before: np.ndarray | None = None  # the last frame, small, in HSV
         self._waiting: list[np.ndarray] = []  # frames before the first face
         self._crops: list[np.ndarray] = []
 
     def add(self, image: np.ndarray) -> Dropped | None:
         """The next frame, (height, width, 3) uint8 RGB; says as early as it is known that the clip is lost."""
+        cut = self._cut(image)
+        if cut is not None:
+            return cut
         faces = self._seen.faces = self._analyzer.detect(image)
         try:
             self._tracker.add(image)
@@ -76,7 +79,7 @@ class ClipMaker:
                 self._size = (image.shape[1], image.shape[0])
         except FaceError as error:  # too small to crop, or gone for too long
             return Dropped("face lost", str(error))
-        return self._several(faces, face) or self._too_few() or (self._cut(image) if face is not None else None)
+        return self._several(faces, face) or self._too_few()
 
     def finish(self, key: str, person: str, fps: Fraction, keypoints: np.ndarray | None) -> Clip | Dropped:
         """The clip of all frames added; ``keypoints`` (length, 18, 3), x and y in source pixels, in the place of the estimator's."""
@@ -122,14 +125,17 @@ class ClipMaker:
         self._waiting = []
 
     def _cut(self, image: np.ndarray) -> Dropped | None:
-        """Whether another shot began since the last frame with the face: a window over the seam would teach that one person becomes
-        another."""
+        """Whether another shot begins here: a window over the seam would teach that one person becomes another."""
         import cv2
 
-        small = cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA)
-        before, self._before = self._before, cv2.cvtColor(small, cv2.COLOR_RGB2HSV).astype(np.float32)
-        change = 0.0 if before is None else float(np.abs(self._before - before).mean())
-        return Dropped("cut", f"frame {len(self._faces) - 1}: change of {change:.0f}, limit {CUT:g}") if change > CUT else None
+        small = cv2.cvtColor(cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2HSV).astype(np.float32)
+        before, self._before = self._before, small
+        if before is None:
+            return None
+        change = np.abs(small - before)
+        change[..., 0] = np.minimum(change[..., 0], 180 - change[..., 0])  # hues lie on a circle
+        mean = float(change.mean())
+        return Dropped("cut", f"frame {len(self._faces)}: change of {mean:.0f}, limit {CUT:g}") if mean > CUT else None
 
     def _several(self, faces: list[Face], face: Face | None) -> Dropped | None:
         if face is None or not self.options.one_face:

@@ -16,7 +16,7 @@ from hp_core.errors import OptionError, PortraitError, VideoError
 from hp_core.face.analyzer import FaceAnalyzer
 from hp_core.files import written_beside
 from hp_core.progress import Notice, Progress, Stage
-from hp_core.training.clip_maker import ClipMaker, Dropped, read_keypoints
+from hp_core.training.clip_maker import CUT, ClipMaker, Dropped, read_keypoints
 from hp_core.training.footage import Footage, find_videos, scan
 from hp_core.training.journal import Journal
 from hp_core.training.shard_members import FORMAT
@@ -147,7 +147,12 @@ def _settings(analyzer: FaceAnalyzer, config: FaceConfig, options: PrepareOption
     """All that shapes the shards; head crops are not in them."""
     face = {name: value for name, value in asdict(config).items() if name != "head_size"}
     keypoints = {"keypoints": str(options.keypoints.resolve()) if options.keypoints else None}
-    return {"format": FORMAT, "analyzer": analyzer.name, "detection_threshold": analyzer.threshold} | asdict(options) | keypoints | face
+    return (
+        {"format": FORMAT, "cut": CUT, "analyzer": analyzer.name, "detection_threshold": analyzer.threshold}
+        | asdict(options)
+        | keypoints
+        | face
+    )
 
 
 class _Cutter:

@@ -53,6 +53,7 @@ def prepare_weights(config: TrainConfig, weights: Path) -> Stage[None]:
             f"`hp-portrait download {start} --for identity`, or train without it (`without: id_features`)."
         )
     begun_whole, untrained = dict[str, bool](), list[str]()
+    theirs = read_begun(start) if start is not None else None  # of another run, whose modules may be as they began too
     with staged_folder(weights) as stage:
         for done, name in enumerate(MODULES, 1):
             with torch.random.fork_rng(devices=[]):
@@ -63,6 +64,8 @@ def prepare_weights(config: TrainConfig, weights: Path) -> Stage[None]:
             given = _file_of(name, start) if start is not None and taken else None
             if given is not None:
                 begun_whole[name] = yield from _take(module, name, given)
+                if theirs is not None and name in theirs.untrained:
+                    untrained.append(name)
             else:
                 untrained.append(name)
                 if start is not None and taken:
@@ -82,9 +85,9 @@ def _go_on(config: TrainConfig, weights: Path) -> Stage[None]:
     if begun is None:
         return
     changed = [
-        f"{key} {begun.settings[key] or 'empty'} (now {value or 'empty'})"
+        f"{key} {begun.settings.get(key) or 'empty'} (now {value or 'empty'})"
         for key, value in chosen_by(config).items()
-        if value != begun.settings[key]
+        if value != begun.settings.get(key) and not (key == "start" and _same_place(value, begun.settings.get(key)))
     ]
     if changed:
         raise OptionError(f"{weights} was begun with {', '.join(changed)}. Restore it, or train in another folder.")
@@ -92,18 +95,29 @@ def _go_on(config: TrainConfig, weights: Path) -> Stage[None]:
     if start is None:
         return
     model = read_config(weights)
+    theirs = read_begun(start)
     for name in begun.untrained:
+        if theirs is not None and name in theirs.untrained:
+            continue
         given = _file_of(name, start) if not config.take or name in config.take else None
         if given is not None:
             module = load_module(name, weights, model)
-            yield from _take(module, name, given)
+            whole = yield from _take(module, name, given)
             save_module(weights, name, module.state_dict(), torch.float32)
             mark_trained(weights, name)
+            if name == "unet" and whole and (start / "portrait.json").is_file():
+                for _ in write_config(weights, replace(model, trained=read_config(start).trained)):
+                    pass
             yield Notice(f"{given} was not there when {weights} was begun, and is taken now.")
     arcface = CATALOG["arcface"].find(start)
     if arcface is not None and CATALOG["arcface"].find(weights) is None:
         _copy_arcface(arcface, weights)
         yield Notice(f"{arcface} was not there when {weights} was begun, and is taken now.")
+
+
+def _same_place(first: str, second: str | None) -> bool:
+    """Whether two spellings name one folder."""
+    return bool(first and second) and Path(first).resolve() == Path(str(second)).resolve()
 
 
 def _folder(config: TrainConfig) -> Path | None:

@@ -114,7 +114,7 @@ def train(
     with interrupts() as interrupted, curves(folder, run.step, silent=not run.accelerator.is_main_process) as board:
         began, first, sums, counted = time.monotonic(), run.step, dict[str, float](), 0
         while run.step < optim.steps:
-            with run.memory():
+            with run.memory("step"):
                 metrics = run.advance()
             for name, value in metrics.items():
                 sums[name] = sums.get(name, 0.0) + value
@@ -132,7 +132,7 @@ def train(
             if stop and run.step < optim.steps:
                 break
             if run.step % log.validate_every == 0 or run.step == optim.steps:
-                with run.memory():
+                with run.memory("validation"):
                     figures = run.validate()
                 board(run.step, figures, "validation")
                 if figures:
@@ -201,7 +201,10 @@ class _Run:
         and head angles too."""
         from torch.distributed.fsdp import MixedPrecisionPolicy
 
-        self.accelerator.state.fsdp_plugin.mixed_precision_policy = MixedPrecisionPolicy()
+        plugin = self.accelerator.state.fsdp_plugin
+        if plugin.fsdp_version != 2:
+            raise OptionError(f"fsdp_version is {plugin.fsdp_version}; training shares weights out by 2. Take the shipped fsdp.yaml.")
+        plugin.mixed_precision_policy = MixedPrecisionPolicy()
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
         optim, model = self.optim, self.task.model
@@ -234,7 +237,9 @@ class _Run:
             first = (micro * self.accelerator.num_processes + self.accelerator.process_index) * share
             batch = self.task.batch(self.step, range(first, first + share))
             batch = {name: value.to(self.accelerator.device) for name, value in batch.items()}
-            wait = self.accelerator.no_sync(self.model) if micro < self.optim.accumulate - 1 else nullcontext()
+            # FSDP would keep the gradients whole until the last part.
+            joined = micro == self.optim.accumulate - 1 or self.accelerator.distributed_type == "FSDP"
+            wait = nullcontext() if joined else self.accelerator.no_sync(self.model)
             with wait, self.accelerator.autocast(), self._attention():
                 metrics = self.model(**batch)
                 if self.accelerator.distributed_type == "DEEPSPEED":  # whose backward steps too
@@ -262,22 +267,29 @@ class _Run:
             )
 
     @contextmanager
-    def memory(self) -> Iterator[None]:
-        """Names what to change where a device's memory is too small."""
+    def memory(self, phase: str) -> Iterator[None]:
+        """Names what to change where a device's memory is too small for the ``phase``: `step` or `validation`."""
         try:
             yield
         except torch.OutOfMemoryError as error:
-            optim, clips = self.optim, self.optim.batch // self.parts
-            more = f"a higher optim.accumulate (now {optim.accumulate}), which gives the same steps"
-            if self.accelerator.distributed_type == "DEEPSPEED":
-                more = f"a lower optim.batch (now {optim.batch}), or take more cards"
-            saved = (
-                "" if optim.gradient_checkpointing or self.facts.get("stage") != "animation" else "optim.gradient_checkpointing: true and "
-            )
             raise PortraitError(
-                f"{self.accelerator.device} has too little memory for {clips} clips at once ({first_line(error)}). Set {saved}{more}; "
-                "it goes on from the newest checkpoint."
+                f"{self.accelerator.device} has too little memory for the {phase} after step {self.step} ({first_line(error)}). "
+                f"{self._smaller(phase)}"
             ) from error
+
+    def _smaller(self, phase: str) -> str:
+        optim, clips = self.optim, self.optim.batch // self.parts
+        animation = self.facts.get("stage") == "animation"
+        if phase == "validation":
+            less = "fewer validation_frames and " if animation else ""
+            return f"Set {less}a higher log.validate_every (now {self.log.validate_every}); it goes on from the newest checkpoint."
+        saved = "optim.gradient_checkpointing: true and " if animation and not optim.gradient_checkpointing else ""
+        if self.accelerator.distributed_type == "DEEPSPEED":
+            return f"Set {saved}a lower optim.batch (now {optim.batch}), in another folder, or take more cards."
+        return (
+            f"Set {saved}a higher optim.accumulate (now {optim.accumulate}; {clips} clips are done at once), which gives the same steps; "
+            "it goes on from the newest checkpoint."
+        )
 
     def _attention(self) -> AbstractContextManager[Any]:
         on_cpu = self.accelerator.device.type == "cpu" and self.optim.precision == "bf16"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from fractions import Fraction
 
 import numpy as np
@@ -10,9 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hp_core.config import AlignConfig, PoseStyle
+from hp_core.config import AlignConfig, FaceConfig, PoseStyle
+from hp_core.demo.identity import Identity
+from hp_core.demo.performance import Performance
+from hp_core.demo.render import render
 from hp_core.errors import OptionError, PortraitError
-from hp_core.pose.align import Alignment, align_pose, face_ratio, fitted, likest_frame, steadied
+from hp_core.face.analyzer import create_analyzer
+from hp_core.face.track import track_faces
+from hp_core.pose.align import Alignment, align_pose, face_ratio, fitted, head_sizes, likest_frame, steadied
 from hp_core.pose.draw import distinct_maps
 from hp_core.pose.keypoints import BODY, NECK, NOSE, POINTS
 from hp_core.preview import pose_pictures
@@ -119,7 +124,7 @@ def sizes(points: np.ndarray) -> np.ndarray:
 
 
 def test_arms_and_speech_do_not_make_a_locked_figure_breathe():
-    """Its size is that of the five points, of which neither knows."""
+    """Its size is that of the face, which knows of neither."""
     still, points = track(6), np.repeat(people(2), 6, axis=0)
     points[3:, 4, :2] += 60  # a wrist
     points[4:, NECK, 1] += 15
@@ -127,6 +132,19 @@ def test_arms_and_speech_do_not_make_a_locked_figure_breathe():
     pose = result(align_pose(still, track(1), config, driving_keypoints=keypoints(points), portrait_keypoints=keypoints(people(3))))
     eyes = np.linalg.norm(pose.skeletons[:, 14, :2] - pose.skeletons[:, 15, :2], axis=-1)
     np.testing.assert_allclose(eyes, eyes[0], rtol=1e-5)
+
+
+def test_a_head_that_turns_and_speaks_keeps_its_size() -> None:
+    """As MediaPipe sees a drawn one: by the eyes' distance in the picture a turn of 30 degrees takes an eighth of it."""
+    still = {field.name: np.full(12, field.name == "scale", np.float32) for field in fields(Performance)}
+    turn = np.sin(np.linspace(0, 2 * np.pi, 12, endpoint=False)).astype(np.float32)
+    performance = Performance(**still | {"yaw": 30 * turn, "pitch": 12 * turn[::-1], "jaw": np.abs(turn)})
+    frames = list(render(Identity.sample(3), performance, size=256))
+    seen = result(track_faces(frames, create_analyzer(), FaceConfig(), total=12))
+    eyes = np.linalg.norm(seen.five_points[:, 0] - seen.five_points[:, 1], axis=-1)
+    sizes = head_sizes(seen)
+    assert np.ptp(eyes) > 0.12 * np.median(eyes)
+    assert np.ptp(sizes) < 0.06 * np.median(sizes)
 
 
 @pytest.mark.parametrize("mode", ["paper", "identity"])

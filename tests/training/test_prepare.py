@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from hp_core.cli import main
 from hp_core.config import FaceConfig
@@ -48,6 +48,11 @@ def performance(frames: int, **values: np.ndarray) -> Performance:
 
 def person(seed: int, frames: int, **values: np.ndarray) -> list[np.ndarray]:
     return list(render(Identity.sample(seed), performance(frames, **values), size=SIZE))
+
+
+def hidden(frame: np.ndarray) -> np.ndarray:
+    """The same colours without a face: out of focus."""
+    return np.array(Image.fromarray(frame).filter(ImageFilter.BoxBlur(SIZE // 8)))
 
 
 def write(path: Path, frames: list[np.ndarray]) -> Path:
@@ -158,7 +163,7 @@ def test_every_reason_to_drop(run: Run, tmp_path: Path):
     blank = np.full((SIZE, SIZE, 3), 90, np.uint8)
     write(folder / "away.mp4", person(3, 8, yaw=np.full(8, 45)))
     write(folder / "empty.mp4", [blank] * 8)
-    write(folder / "gone.mp4", good[:5] + [blank] * 3)
+    write(folder / "gone.mp4", good[:5] + [hidden(frame) for frame in good[5:]])
     write(folder / "good.mp4", good)
     write(folder / "points.mp4", good)
     np.savez(folder / "points.dwpose.npz", keypoints=np.zeros((7, 18, 3)))
@@ -181,10 +186,12 @@ def test_every_reason_to_drop(run: Run, tmp_path: Path):
     assert run(folder / "two.mp4", tmp_path / "several", several).clips == 1
 
 
-def test_another_shot_begins_another_clip(run: Run, tmp_path: Path):
-    """Two people at one place: the tracker goes on, the clip must not."""
-    seam = person(3, 10)[:6] + person(11, 10)[:6]
-    write(tmp_path / "seam.mp4", seam)
+@pytest.mark.parametrize("second", ["another person", "no face"])
+def test_a_clip_with_a_seam_between_two_shots_is_dropped(second: str, run: Run, tmp_path: Path):
+    """Two people at one place: the tracker goes on, the clip must not; nor with something else for a moment."""
+    one, other = person(3, 12), person(11, 12)
+    shot = other[6:] if second == "another person" else [np.full_like(one[0], 90), *one[7:]]
+    write(tmp_path / "seam.mp4", one[:6] + shot)
     with pytest.raises(PortraitError, match="cut: 1"):
         run(tmp_path / "seam.mp4", tmp_path / "out", PrepareOptions(frames=12, min_frames=4, min_face=60))
     dropped = json.loads((tmp_path / "out" / REPORT).read_text())["dropped"]
@@ -216,7 +223,7 @@ def test_a_face_that_leaves_the_square_is_dropped(run: Run, tmp_path: Path):
 
 def test_frames_without_the_face_are_interpolated(run: Run, tmp_path: Path):
     frames = person(3, 12, yaw=np.linspace(-20, 20, 12))
-    frames[6] = np.full_like(frames[6], 90)
+    frames[6] = hidden(frames[6])
     write(tmp_path / "gap.mp4", frames)
     run(tmp_path / "gap.mp4", tmp_path / "out", PrepareOptions(frames=12, min_frames=4, min_face=60))
     (clip,) = ShardSource(tmp_path / "out", head_size=64)

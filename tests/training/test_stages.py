@@ -17,7 +17,7 @@ from hp_core.config import PortraitConfig
 from hp_core.config_files import read_config
 from hp_core.errors import OptionError, WeightsError
 from hp_core.progress import Notice, Progress, TrainingStep, result
-from hp_core.training.begun import mark_trained
+from hp_core.training.begun import check_frozen, mark_trained
 from hp_core.training.identity import IdentityNet, IdentityTask, export_onnx
 from hp_core.training.motion import MotionTask
 from hp_core.training.patch_encoder import fit_patch_encoder
@@ -217,8 +217,13 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
 def test_a_stage_that_takes_networks_as_they_are_refuses_random_ones(tmp_path: Path) -> None:
     """Hours of caching what random encoders say, or ID embeddings of zeros, must not begin."""
     config = TrainConfig(preset="demo", animation=replace(TrainConfig().animation, data=DataConfig(clips=2, frames=2, held_out=1)))
-    for name, stage in (("vae", "vae"), ("expression", "motion"), ("headpose", "motion"), ("dino", "animation")):
-        with pytest.raises(OptionError, match=rf"is as it began, at random.*train {stage}` first"):
+    for name, remedy in (
+        ("vae", "train vae` first"),
+        ("expression", "train motion` first"),
+        ("headpose", "train motion` first"),
+        ("dino", "freeze_vit: false"),
+    ):
+        with pytest.raises(OptionError, match=rf"is as it began, at random.*{remedy}"):
             result(run_stage("animation", config, tmp_path))
         mark_trained(tmp_path / "weights", name)
     with pytest.raises(OptionError, match=r"zeros teach nothing.*train identity"):
@@ -250,6 +255,20 @@ def test_files_that_came_later_are_taken_and_other_settings_refused(tmp_path: Pa
     assert all(torch.equal(before[name], value) for name, value in after.items())
     with pytest.raises(OptionError, match=r"was begun with start .*start \(now empty\)"):
         result(prepare_weights(TrainConfig(preset="demo"), weights))
+
+
+def test_what_another_run_left_untrained_is_untrained_here(tmp_path: Path) -> None:
+    """Its file is there, and random all the same."""
+    result(prepare_weights(TrainConfig(preset="demo"), tmp_path / "one"))
+    mark_trained(tmp_path / "one", "vae")
+    result(prepare_weights(TrainConfig(preset="demo", start=str(tmp_path / "one")), tmp_path / "two"))
+    for folder in ("one", "two"):
+        with pytest.raises(OptionError, match="zeros teach nothing"):  # so the VAE is not refused
+            check_frozen(tmp_path / folder, ["vae"])
+        with pytest.raises(OptionError, match="train motion` first"):
+            check_frozen(tmp_path / folder, ["expression"])
+    other = replace(TrainConfig(preset="demo"), start=str(tmp_path / "." / "x" / ".." / "one"))
+    assert not [event for event in prepare_weights(other, tmp_path / "two") if isinstance(event, Notice)], "another spelling of one folder"
 
 
 def test_checkpointing_is_the_animation_stages_alone(tmp_path: Path) -> None:

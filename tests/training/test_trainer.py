@@ -283,6 +283,24 @@ def test_two_processes_follow_the_curve_of_one(tmp_path: Path, optimizer: str) -
     np.testing.assert_allclose(launched(tmp_path, optimizer, "--multi_gpu"), one, rtol=1e-4)
 
 
+def test_memory_that_does_not_suffice_names_what_does(tmp_path: Path) -> None:
+    def full(*_: Any) -> Any:
+        raise torch.OutOfMemoryError("tried to allocate 9 GiB")
+
+    with pytest.raises(
+        PortraitError, match=r"for the step after step 4 \(tried to allocate 9 GiB\)\. Set a higher optim.accumulate \(now 2"
+    ):
+        run(tmp_path / "step", FitTask({4: full}), accumulate=2)
+    animation = {"stage": "animation"}
+    with pytest.raises(PortraitError, match=r"Set optim.gradient_checkpointing: true and a higher optim.accumulate \(now 1; 8 clips"):
+        run(tmp_path / "animation", FitTask({4: full}), facts=animation)
+    task = FitTask()
+    task.validate = full  # type: ignore[method-assign]
+    with pytest.raises(PortraitError, match=r"for the validation after step 12 .* fewer validation_frames and a higher log.validate_every"):
+        run(tmp_path / "validation", task, facts=animation)
+    assert checkpoints(tmp_path / "validation"), "saved before"
+
+
 def test_a_checkpoint_of_another_precision_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half precision has a loss scale, of which a checkpoint of float32 knows nothing."""
     from accelerate import Accelerator
