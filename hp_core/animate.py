@@ -63,6 +63,11 @@ def prepare(
         if driver.motion is not None:
             with about(driver.path, OptionError):
                 driver.motion.check_encoder(pipeline.models.motion_fingerprint)
+    edit = options.motion
+    if options.pose.mode != "released" and ((edit.rotation, edit.turn) != (1, 1) or edit.yaw or edit.pitch or edit.roll):
+        yield Notice(
+            f"The pose mode is {options.pose.mode}: the skeleton has the driver's own head, the change of it is in the motion alone."
+        )
     first = drivers[0]
     fps = frame_rate(options.motion.fps) if options.motion.fps else first.fps
     sound = options.sound and first.has_audio
@@ -108,7 +113,7 @@ class Take:
                 writer.write(frame)
                 yield Progress("decode", done, total)
         if self.run.options.mask is not None:
-            shown = np.max([paster.mask[0].numpy() for paster in pasters], axis=0)
+            shown = 1 - np.prod([1 - paster.mask[0].numpy() for paster in pasters], axis=0)
             with written_beside(self.run.options.mask) as temporary:
                 whole = np.pad(shown, [(0, side % 2) for side in shown.shape], mode="edge")  # as the video is
                 Image.fromarray(np.rint(255 * whole).astype(np.uint8)).save(temporary)
@@ -251,11 +256,9 @@ class _Run:
         if self.options.view != "portrait":
             return []
         people, options = [each.portrait for each in performances], self.options
-        return [
-            Paster(
-                one, region=options.paste_region, match_colour=options.match_colour, beside=[other for other in people if other is not one]
-            )
-            for one in people
+        return [  # what lies between two faces is shared once: the later one leaves the earlier one's part as it finds it
+            Paster(one, region=options.paste_region, match_colour=options.match_colour, beside=people[:earlier])
+            for earlier, one in enumerate(people)
         ]
 
     def pictures(self, performances: list[_Performance], pasters: list[Paster], total: int) -> Iterator[np.ndarray]:

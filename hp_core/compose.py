@@ -90,7 +90,9 @@ def paste_back(frame: np.ndarray, portrait: np.ndarray, square: tuple[int, int, 
     import cv2
 
     x1, y1, x2, y2 = square
-    resized = cv2.resize(frame, (x2 - x1, y2 - y1), interpolation=cv2.INTER_LINEAR)
+    # Shrunk as released, pixels are skipped, which shimmers where a face is small.
+    smaller = frame.dtype != np.uint8 and x2 - x1 < frame.shape[1]
+    resized = cv2.resize(frame, (x2 - x1, y2 - y1), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
     mask = feather_mask(y2 - y1, x2 - x1) if mask is None else mask
     out = portrait.copy()
     blended = resized * mask + portrait[y1:y2, x1:x2] * (1 - mask)
@@ -190,12 +192,19 @@ def paste_clip(
         (frames, height, width, 3) and the mask (1, height, width), both float32 in 0..1.
 
     Raises:
-        OptionError: ``onto`` is of another size than the portrait, or an unknown ``region``.
+        OptionError: ``images`` are no colour squares, ``onto`` is of another size than the portrait, or an unknown ``region``.
     """
     import torch
 
     from hp_core.image import from_float, to_float
 
+    for name, clip in (("images", images), ("onto", onto)):
+        if clip is not None and (clip.ndim != 4 or clip.shape[-1] not in (3, 4)):
+            raise OptionError(f"{name} is of shape {tuple(clip.shape)}; it takes colour pictures (frames, height, width, 3).")
+    if images.shape[1] != images.shape[2]:
+        raise OptionError(
+            f"images is {images.shape[2]}x{images.shape[1]} pixels; the animated squares are pasted. Connect Portrait Decode."
+        )
     paster = Paster(portrait, region=region, match_colour=match_colour, beside=beside)
     full = portrait.portrait.shape[:2]
     height, width = (side - side % 2 if even_size else side for side in full)

@@ -58,6 +58,35 @@ def lab_cast(frame: np.ndarray, gain: tuple[float, float, float], offset: tuple[
     return np.rint(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB) * 255).clip(0, 255).astype(np.uint8)
 
 
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((2, 64, 64, 1), r"images is of shape \(2, 64, 64, 1\); it takes colour pictures"),
+        ((64, 64, 3), r"images is of shape \(64, 64, 3\)"),
+        ((2, 64, 48, 3), r"images is 48x64 pixels; the animated squares are pasted"),
+    ],
+)
+def test_pictures_that_are_no_squares_are_named(shape: tuple[int, ...], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        result(paste_clip(torch.zeros(shape), PORTRAIT, even_size=False))
+
+
+def test_transparency_is_left_out() -> None:
+    opaque = to_float(NOISE[None])
+    pasted, _ = result(paste_clip(torch.cat([opaque, torch.rand_like(opaque[..., :1])], dim=-1), PORTRAIT, even_size=False))
+    assert torch.equal(pasted, result(paste_clip(opaque, PORTRAIT, even_size=False))[0])
+
+
+def test_a_small_face_is_shrunk_from_all_its_pixels() -> None:
+    """Stripes of one pixel become grey, not stripes of another width."""
+    stripes = np.zeros((600, 600, 3), np.uint8)
+    stripes[:, ::2] = 255
+    x1, y1, x2, y2 = SQUARE
+    inner = (slice(y1 + 60, y2 - 60), slice(x1 + 60, x2 - 60))
+    shrunk = Paster(PORTRAIT, region="face")(stripes)[inner].astype(float)
+    assert shrunk.std(axis=1).mean() < 0.4 * Paster(PORTRAIT, region="crop")(stripes)[inner].astype(float).std(axis=1).mean()
+
+
 def test_the_portrait_stays_untouched_outside_and_at_the_border():
     rng = np.random.default_rng(0)
     portrait, frame = rng.integers(0, 255, (200, 300, 3), np.uint8), np.full((64, 64, 3), 255, np.uint8)

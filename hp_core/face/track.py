@@ -16,6 +16,7 @@ from hp_core.face.crop import crop_square, map_points
 from hp_core.face.cropper import CROPS, STIFFNESS, CroppedFrame, Cropper
 from hp_core.face.follow import Follower, same_face
 from hp_core.face.likeness import Likeness
+from hp_core.face.shots import CUT, Shots
 from hp_core.progress import Notice, Progress, Stage
 from hp_core.values import ON_MISSING, FaceTrack
 
@@ -34,7 +35,8 @@ class FaceTracker:
 
     Args:
         which: the face in the first frame that shows one (`choose_face`); later frames keep to the same face. A `Likeness` waits for
-            the first frame that shows its person, unless ``on_missing`` is `error`, and finds them again wherever they come back.
+            the first frame that shows its person, unless ``on_missing`` is `error`, and finds them again after a cut, and wherever they
+            come back.
         on_missing: a frame without it is an `error`, `hold`s the last known points, or `interpolate`s between the frames
             before and after; before the first and after the last known one both hold.
         crop: the square is cut around the `face` of the first frame, as released; is the `whole` picture (the largest square of it,
@@ -73,6 +75,7 @@ class FaceTracker:
         self._pending: list[np.ndarray] = []  # frames without the face, waiting for the next one with it
         self._last: Face | None = None
         self._follower: Follower | None = None
+        self._shots = Shots()
         self._unlike: FaceError | None = None
         self._first_image: np.ndarray | None = None
 
@@ -89,6 +92,8 @@ class FaceTracker:
         if image.shape != self._first_image.shape:
             raise FaceError(f"Frame {index} is {_size(image)}, the first one {_size(self._first_image)}; all frames must have one size.")
         faces = self.analyzer.detect(image)
+        if isinstance(self.which, Likeness) and self._shots.change(image) >= CUT:
+            self._follower = None  # whoever is where the person was need not be them
         if self._follower is None:
             self.face = self._chosen(faces, image, index)
         else:

@@ -15,16 +15,13 @@ from typing import TYPE_CHECKING
 from hp_core.checks import check_choice, check_range
 from hp_core.config import MOTION_FILTERS, MOTION_PACES, MOTION_TRANSLATIONS, MotionEdit
 from hp_core.errors import OptionError
+from hp_core.motion.filters import one_euro, savgol
 from hp_core.values import MotionTokens
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
 
-_POLYNOMIAL = 2  # degree of the Savitzky-Golay fit: keeps the height of a blink that the window sees whole
-_BLOCK = 32  # frames smoothed at once
 _NTSC = (24, 30, 48, 60, 120)  # frames/s of which broadcasting takes 1000/1001
-_BETA = 0.05  # One-Euro: how far the cutoff rises with speed, per deviation of the channel
 
 
 @dataclass(frozen=True)
@@ -201,7 +198,8 @@ def edited(motion: MotionTokens, edit: MotionEdit) -> MotionTokens:
 
 
 def smoothed(motion: MotionTokens, window: int, *, kind: str = "savgol") -> MotionTokens:
-    """Less jitter: `savgol` fits a parabola in a sliding window (no delay), `one_euro` follows fast moves and calms slow ones.
+    """Less jitter: `savgol` fits a parabola in a sliding window (no delay; through three frames a line), `one_euro` follows fast moves
+    and calms slow ones.
 
     Args:
         window: frames, an odd number from 1 (no change); clips shorter than it are smoothed over their whole length.
@@ -214,13 +212,13 @@ def smoothed(motion: MotionTokens, window: int, *, kind: str = "savgol") -> Moti
     if window % 2 == 0:
         raise OptionError(f"smoothing window is {window}; it needs a middle frame. Use {window + 1} or {window - 1}.")
     width = min(window, len(motion) - 1 + len(motion) % 2)  # the largest odd number of frames there are
-    if width <= _POLYNOMIAL:
+    if width == 1:
         return motion
     import torch
 
     def change(part: Tensor) -> Tensor:
         flat = part.flatten(1)  # (frames, channels)
-        smooth = _savgol(flat, width) if kind == "savgol" else torch.from_numpy(_one_euro(flat.double().numpy(), width)).to(part.dtype)
+        smooth = savgol(flat, width) if kind == "savgol" else torch.from_numpy(one_euro(flat.double().numpy(), width)).to(part.dtype)
         return smooth.reshape(part.shape)
 
     return _Parts.of(motion).map(change).joined(motion)
@@ -233,7 +231,11 @@ def stretched(motion: MotionTokens, frames: int) -> MotionTokens:
         return motion
     import torch
 
-    at = torch.linspace(0, len(motion) - 1, frames, dtype=torch.float64)
+    return _sampled(motion, torch.linspace(0, len(motion) - 1, frames, dtype=torch.float64))
+
+
+def _sampled(motion: MotionTokens, at: Tensor) -> MotionTokens:
+    """The clip at the places ``at`` (n,) between its frames, 0 to the last, linear in between."""
     low = at.floor().long()
     high = (low + 1).clamp(max=len(motion) - 1)
     share = (at - low).float()
@@ -252,14 +254,17 @@ def frame_rate(fps: Fraction | float) -> Fraction:
 
 
 def at_rate(motion: MotionTokens, fps: Fraction | float) -> MotionTokens:
-    """The same seconds at another frame rate (frames/s, above 0)."""
+    """The same seconds at another frame rate (frames/s, above 0): each frame is what the motion is at its time."""
     check_range("fps", float(fps), 0.1, 1000)
     if Fraction(fps) == motion.fps:  # also an average rate, which no small fraction meets
         return motion
     rate = frame_rate(fps)
     if rate == motion.fps:
         return motion
-    return replace(stretched(motion, max(1, round(len(motion) * rate / motion.fps))), fps=rate)
+    import torch
+
+    times = torch.arange(max(1, round(len(motion) * rate / motion.fps)), dtype=torch.float64) / float(rate)
+    return replace(_sampled(motion, (times * float(motion.fps)).clamp(max=len(motion) - 1)), fps=rate)
 
 
 def trimmed(motion: MotionTokens, start: int = 0, stop: int | None = None) -> MotionTokens:
@@ -376,42 +381,3 @@ def _same_encoder(first: MotionTokens, second: MotionTokens) -> None:
 
 def _lerp(first: Tensor, second: Tensor, share: Tensor | float) -> Tensor:
     return first.lerp(second, share)  # one pass over clips of gigabytes
-
-
-def _savgol(flat: Tensor, width: int) -> Tensor:
-    """The filter is linear over the frames: its matrix is found once, and multiplied where it is not zero."""
-    import numpy as np
-    import torch
-    from scipy.signal import savgol_filter
-
-    frames = len(flat)
-    matrix = torch.from_numpy(savgol_filter(np.eye(frames), width, _POLYNOMIAL, axis=0, mode="interp")).to(flat.dtype)
-    out = torch.empty_like(flat)
-    for start in range(0, frames, _BLOCK):
-        rows = slice(start, min(start + _BLOCK, frames))
-        reach = slice(max(0, rows.start - width), min(frames, rows.stop + width))
-        torch.mm(matrix[rows, reach], flat[reach], out=out[rows])
-    return out
-
-
-def _one_euro(flat: np.ndarray, width: int) -> np.ndarray:
-    """Casiez et al. 2012, on time in frames: the cutoff of a low pass rises with the speed of the signal.
-
-    Each channel's speed is measured in its own deviations, so that degrees and features are calmed alike.
-    """
-    import numpy as np
-
-    deviation = np.maximum(flat.std(axis=0), 1e-9)
-    still = 1.0 / width  # cutoff of what does not move, in cycles a frame
-    out, speed = flat.copy(), np.zeros_like(deviation)
-    for i in range(1, len(flat)):
-        speed += _share(0.2) * ((flat[i] - flat[i - 1]) / deviation - speed)
-        out[i] = out[i - 1] + _share(still + _BETA * np.abs(speed)) * (flat[i] - out[i - 1])
-    return out
-
-
-def _share(cutoff: np.ndarray | float) -> np.ndarray | float:
-    """Weight of the newest sample in a low pass of ``cutoff`` cycles a frame."""
-    import numpy as np
-
-    return 1 - np.exp(-2 * np.pi * np.asarray(cutoff))

@@ -14,7 +14,7 @@ from hp_core.checks import check_range
 from hp_core.config import AlignConfig
 from hp_core.errors import OptionError, PortraitError
 from hp_core.pose.draw import EYE_POINTS, LIMBS
-from hp_core.pose.keypoints import FACE, NECK, NOSE, VISIBLE, filled, from_track, in_square
+from hp_core.pose.keypoints import BODY, FACE, HANDS, NECK, NOSE, VISIBLE, filled, from_track, in_square
 from hp_core.progress import Notice, Stage
 from hp_core.values import FaceTrack, PoseKeypoints, PoseMaps
 
@@ -62,6 +62,10 @@ def align_pose(
     if config.mode == "released":
         return black_pose(len(driving), (size, size))
     check_drawn(config)
+    if config.level and config.mode == "identity":
+        raise OptionError(
+            "level turns the skeleton, and the mode identity leaves it where it is. Leave level out, or set the mode to paper."
+        )
     if config.level and (driving_keypoints is None or portrait_keypoints is None):
         raise OptionError(
             "level turns by the angle between two necks, and a face track's is reckoned straight below the head. Leave level out, or give "
@@ -88,6 +92,10 @@ def align_pose(
             scale = face_ratio(five_points, portrait.five_points[0]) * size / (x2 - x1)
         fit = fitted(points, target, level=config.level, reference=config.reference, scale=scale)
     aligned = steadied(fit.apply(points), head_sizes(driving), config)
+    parts = {"body": BODY, "face": FACE, "hands": HANDS}
+    if not any(getattr(config.style, name) and (aligned[:, part, 2] >= VISIBLE).any() for name, part in parts.items()):
+        asked = ", ".join(name for name in parts if getattr(config.style, name))
+        raise OptionError(f"Of what is to be drawn ({asked}) the {moving.source} shows nothing. Draw the body, or take DWPose's keypoints.")
     return PoseMaps(
         maps=torch.zeros(0, 3, size, size, dtype=torch.uint8),
         index=torch.arange(len(aligned)),
@@ -255,7 +263,7 @@ def _length_ratio(points: np.ndarray, target: np.ndarray) -> float:
     if not (np.isfinite(ours) and np.isfinite(theirs) and ours > 0 and theirs > 0):
         raise PortraitError(
             "The portrait's and the driver's skeleton have no edge in common to compare their lengths by. "
-            "Set the pose mode to identity (same framing) or released (black)."
+            "Take the face tracks' keypoints, or set the pose mode to identity (same framing) or released (black)."
         )
     return float(ours / theirs)
 

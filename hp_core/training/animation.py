@@ -41,7 +41,6 @@ from hp_core.values import PoseMaps
 TRAINED = ("unet", "motion_proj", "dino", "image_proj", "pose_guider")
 """Modules of this stage, by their published files' names."""
 
-_WHOLE = PoseStyle(eyes=True)
 _LEAN = 0.2  # most that a reckoned neck stands beside the eyes, in its lengths: those of a turned head are not above its ears
 
 _SHOWN = 8  # held-out clips of the validation's video, side by side: encoders have a widest picture
@@ -223,7 +222,7 @@ class AnimationTask:
         return intensity_levels(store.read(index, ("five_points",), rows)["five_points"].numpy(), self.portrait.motion)
 
     def _pose(self, index: int, frames: np.ndarray, rng: np.random.Generator) -> list[np.ndarray | None]:
-        """Skeletons of the window, some edges left out alike in all frames; None stands for black."""
+        """Skeletons of the window, some without eyes, some edges left out, alike in all frames; None stands for black."""
         if rng.random() >= self.config.pose:
             return [None] * len(frames)
         kept = rng.random(len(LIMBS)) >= self.config.drop_edges
@@ -237,7 +236,8 @@ class AnimationTask:
             points = item["keypoints"].numpy()
         else:
             return [None] * len(frames)
-        return [draw_skeleton(frame, self.portrait.face.image_size, _WHOLE, kept=kept) for frame in points]
+        style = PoseStyle(eyes=bool(rng.random() >= self.config.drop_eyes))
+        return [draw_skeleton(frame, self.portrait.face.image_size, style, kept=kept) for frame in points]
 
     @torch.no_grad()
     def validate(self, step: int, folder: Path) -> dict[str, float]:
@@ -266,7 +266,7 @@ class AnimationTask:
         item = self.held_out.read(index, (*DRAWN_FROM, "keypoints"), slice(self.config.validation_frames))
         pose, size = None, self.portrait.face.image_size
         if self.config.pose > 0.5 and "keypoints" in item:
-            table, rows = _pose_table([draw_skeleton(points, size, _WHOLE) for points in item["keypoints"].numpy()], size)
+            table, rows = _pose_table([draw_skeleton(points, size, PoseStyle()) for points in item["keypoints"].numpy()], size)
             pose = PoseMaps(table, rows, "own")
         levels = self._levels(self.held_out, index, np.arange(len(item["latents"])))
         return redraw(self.loss, self.portrait, item, levels, pose=pose, steps=self.config.validation_steps, device=device)

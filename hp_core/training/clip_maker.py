@@ -14,6 +14,7 @@ from hp_core.config import FaceConfig
 from hp_core.errors import FaceError, PortraitError
 from hp_core.face.analyzer import Face, FaceAnalyzer
 from hp_core.face.crop import crop_square, map_points, square_box
+from hp_core.face.shots import CUT, Shots
 from hp_core.face.track import FaceTracker
 from hp_core.pose.keypoints import BODY, followed
 from hp_core.training.clips import Clip
@@ -22,10 +23,6 @@ from hp_core.values import FaceTrack
 if TYPE_CHECKING:
     from hp_core.pose.dwpose import DwposeEstimator
     from hp_core.training.prepare import PrepareOptions
-
-CUT = 27.0
-"""Mean change of hue, saturation and value (0..255 each, hue 0..179) between two frames from which on it is another shot: the usual
-threshold of PySceneDetect's content rule."""
 
 COMPARABLE_AREA = 0.5  # of the followed face: a second face this large makes a clip one of two people
 
@@ -58,15 +55,15 @@ class ClipMaker:
         self._tracker = FaceTracker(self._seen, config, which="largest", on_missing="interpolate")
         self._faces: list[Face | None] = []  # of the followed person, frame by frame
         self._last: Face | None = None
-        self._before: np.ndarray | None = None  # the last frame, small, in HSV
+        self._shots = Shots()
         self._waiting: list[np.ndarray] = []  # frames before the first face
         self._crops: list[np.ndarray] = []
 
     def add(self, image: np.ndarray) -> Dropped | None:
         """The next frame, (height, width, 3) uint8 RGB; says as early as it is known that the clip is lost."""
-        cut = self._cut(image)
-        if cut is not None:
-            return cut
+        change = self._shots.change(image)
+        if change >= CUT:  # a window over the seam would teach that one person becomes another
+            return Dropped("cut", f"frame {len(self._faces)}: change of {change:.0f}, limit {CUT:g}")
         faces = self._seen.faces = self._analyzer.detect(image)
         try:
             self._tracker.add(image)
@@ -123,19 +120,6 @@ class ClipMaker:
             self.square = square_box(self._last.box, image.shape[:2], growth=self.config.square_growth)
         self._crops += [np.asarray(crop_square(waiting, self.square, self.config.image_size)) for waiting in self._waiting]
         self._waiting = []
-
-    def _cut(self, image: np.ndarray) -> Dropped | None:
-        """Whether another shot begins here: a window over the seam would teach that one person becomes another."""
-        import cv2
-
-        small = cv2.cvtColor(cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2HSV).astype(np.float32)
-        before, self._before = self._before, small
-        if before is None:
-            return None
-        change = np.abs(small - before)
-        change[..., 0] = np.minimum(change[..., 0], 180 - change[..., 0])  # hues lie on a circle
-        mean = float(change.mean())
-        return Dropped("cut", f"frame {len(self._faces)}: change of {mean:.0f}, limit {CUT:g}") if mean > CUT else None
 
     def _several(self, faces: list[Face], face: Face | None) -> Dropped | None:
         if face is None or not self.options.one_face:

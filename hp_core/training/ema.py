@@ -2,41 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
 
+def averaged_tensors(model: nn.Module) -> list[Tensor]:
+    """What is averaged: trained parameters, and numbers that follow them, such as the statistics of batch norms."""
+    return [p for p in model.parameters() if p.requires_grad] + [b for b in model.buffers() if b.is_floating_point()]
+
+
 class Ema:
-    """The average of ``parameters``, in float32.
+    """The average of ``tensors``, in float32.
 
     Args:
         decay: of the average, 0..1; it begins lower, at (1 + step) / (10 + step), so that a short run is not its first weights.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], decay: float) -> None:
+    def __init__(self, tensors: Sequence[Tensor], decay: float) -> None:
         self.decay = decay
-        self.shadow: list[Tensor] = [p.detach().clone().float() for p in parameters if p.requires_grad]
+        self.shadow: list[Tensor] = [tensor.detach().clone().float() for tensor in tensors]
 
     @torch.no_grad()
-    def update(self, parameters: Iterable[nn.Parameter], step: int) -> None:
+    def update(self, tensors: Sequence[Tensor], step: int) -> None:
         """Take in the weights after ``step``."""
         share = 1 - min(self.decay, (1 + step) / (10 + step))
-        now = [p.detach().float() for p in parameters if p.requires_grad]
-        torch._foreach_lerp_(self.shadow, now, share)
+        torch._foreach_lerp_(self.shadow, [tensor.detach().float() for tensor in tensors], share)
 
     @contextmanager
-    def applied(self, parameters: Iterable[nn.Parameter]) -> Iterator[None]:
-        """The average in the parameters' place while the block runs."""
-        trained = [p for p in parameters if p.requires_grad]
-        kept = [p.detach().clone() for p in trained]
-        _assign(trained, self.shadow)
+    def applied(self, tensors: Sequence[Tensor]) -> Iterator[None]:
+        """The average in the tensors' place while the block runs."""
+        kept = [tensor.detach().clone() for tensor in tensors]
+        _assign(tensors, self.shadow)
         try:
             yield
         finally:
-            _assign(trained, kept)
+            _assign(tensors, kept)
 
     def state(self) -> list[Tensor]:
         """The average, for `load`; of a sharded model this process's part."""
@@ -49,9 +52,9 @@ class Ema:
 
 
 @torch.no_grad()
-def _assign(parameters: list[nn.Parameter], values: list[Tensor]) -> None:
-    for parameter, value in zip(parameters, values, strict=True):
-        parameter.copy_(value)
+def _assign(tensors: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    for tensor, value in zip(tensors, values, strict=True):
+        tensor.copy_(value)
 
 
 def _local(tensor: Tensor) -> Tensor:

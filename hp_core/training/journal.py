@@ -16,6 +16,8 @@ from hp_core.files import make_folder
 from hp_core.training.shards import SHARDS, full, shard_name
 
 JOURNAL = "prepare.jsonl"
+MENDED = ("unreadable", "bad keypoints")
+"""Reasons to drop a clip that may be gone in the next run."""
 
 
 class Journal:
@@ -59,15 +61,17 @@ class Journal:
 
     def drop(self, name: str, start: int, reason: str, detail: str) -> None:
         """Record that the clip from frame ``start`` on is dropped."""
-        self._record({"drop": name, "start": start, "reason": reason, "detail": detail})
+        if self.dropped.get((name, start)) != (reason, detail):
+            self._record({"drop": name, "start": start, "reason": reason, "detail": detail})
 
     def shard(self, name: str, size: int, clips: list[tuple[str, int, int]]) -> None:
         """Record a whole shard of ``size`` bytes with its clips: video, first frame, frames."""
         self._record({"shard": name, "bytes": size, "clips": clips})
 
     def done(self, name: str, start: int) -> bool:
-        """Whether the clip needs no more work."""
-        return (name, start) in self.dropped or (name, start) in self.kept
+        """Whether the clip needs no more work; what a user or a disk may have mended is tried again."""
+        reason, _ = self.dropped.get((name, start), ("", ""))
+        return (bool(reason) and reason not in MENDED) or (name, start) in self.kept
 
     def _record(self, line: dict[str, Any]) -> None:
         self._append(line)
@@ -128,6 +132,7 @@ class Journal:
             self.dropped[line["drop"], line["start"]] = (line["reason"], line["detail"])
         else:
             self.kept |= {(name, start): frames for name, start, frames in line["clips"]}
+            self.dropped = {clip: why for clip, why in self.dropped.items() if clip not in self.kept}
             self.shards += 1
 
     def _remove_leftovers(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -14,9 +15,10 @@ from hp_core.checks import check_range
 from hp_core.config import FaceConfig
 from hp_core.errors import OptionError, PortraitError, VideoError
 from hp_core.face.analyzer import FaceAnalyzer
-from hp_core.files import written_beside
+from hp_core.face.shots import CUT
+from hp_core.files import make_folder, written_beside
 from hp_core.progress import Notice, Progress, Stage
-from hp_core.training.clip_maker import CUT, ClipMaker, Dropped, read_keypoints
+from hp_core.training.clip_maker import ClipMaker, Dropped, read_keypoints
 from hp_core.training.footage import Footage, find_videos, scan
 from hp_core.training.journal import Journal
 from hp_core.training.shard_members import FORMAT
@@ -116,10 +118,42 @@ def prepare(
         estimator: of the body points that the pose guider is trained on, for videos that bring none; without either a clip has none.
 
     Raises:
-        OptionError: no video in ``videos``, or ``out`` was begun with other options.
+        OptionError: no video in ``videos``, ``out`` was begun with other options, or another run is writing into it.
         PortraitError: no clip was accepted, or ``out`` cannot be written; what is whole in it stays valid.
     """
     paths = find_videos(videos)
+    with _alone(out):
+        return (yield from _prepared(paths, out, analyzer, config, options, estimator))
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Keep another run off the folder: two would write one another's shards."""
+    from filelock import FileLock, Timeout
+
+    make_folder(out)
+    lock = FileLock(out / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise OptionError(f"Another run is writing into {out}. Wait for it, or give each its own folder.") from error
+    except OSError as error:
+        raise PortraitError(f"{out} cannot be written to ({error}). Check its rights or name another folder.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def _prepared(
+    paths: dict[str, Path],
+    out: Path,
+    analyzer: FaceAnalyzer,
+    config: FaceConfig,
+    options: PrepareOptions,
+    estimator: DwposeEstimator | None,
+) -> Stage[PrepareReport]:
     journal = Journal(out, _settings(analyzer, config, options) | {"dwpose": estimator is not None})
     footage = yield from scan(paths, journal)
     total, done = sum(video.frames for video in footage), 0

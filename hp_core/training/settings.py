@@ -215,6 +215,7 @@ class AnimationTraining:
     # Share of the clips whose head translation is hidden from the tokens, as `translation: released` hides it: of those with a black
     # pose map, and of those with a skeleton, which then is all that tells where the head is
     drop_translation: tuple[float, ...] = (0.0, 0.0)
+    drop_eyes: float = 0.5  # chance of a skeleton to be drawn without eyes and ears, as it is between different people
     drop_edges: float = 0.1  # chance of each edge of a skeleton to be left out (paper 3.5)
     head_only: float = 0.0  # share of the skeletons that are nose and reckoned neck, as a face track without a body gives them
     neck_length: tuple[float, ...] = (0.9, 1.1)  # shortest and longest of these, in usual ones: it is a guess, and faces differ
@@ -229,7 +230,7 @@ class AnimationTraining:
             check_range(name, getattr(self, name), 1)
         for name in ("face", "features", "perceptual"):
             check_range(name, getattr(self, name), 0)
-        for name in ("drop_motion", "drop_all", "pose", "drop_edges", "head_only", "variance_power"):
+        for name in ("drop_motion", "drop_all", "pose", "drop_eyes", "drop_edges", "head_only", "variance_power"):
             check_range(name, getattr(self, name), 0, 1)
         if len(self.neck_length) != 2 or not 0 < self.neck_length[0] <= self.neck_length[1]:
             raise OptionError(f"neck_length is {list(self.neck_length)}; it takes two lengths above 0: the shortest and the longest.")

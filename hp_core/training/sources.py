@@ -60,8 +60,15 @@ def clip_source(data: DataConfig, model: PortraitConfig, *, held_out: bool) -> S
             )
         keys = aside if held_out else training
         return Part(shards, keys, facts | {"clips": _digest(keys), "shards": _digest(shards.files)})
+    from hp_core.demo.world import TRAINING_SEEDS
     from hp_core.training.rendered import RenderedSource
 
+    if data.seed + data.clips > VALIDATION_SEED or data.seed + data.held_out > TRAINING_SEEDS.stop - VALIDATION_SEED:
+        raise OptionError(
+            f"data.seed is {data.seed} with {data.clips} clips and {data.held_out} held out. People from {VALIDATION_SEED:,} on are kept "
+            f"for validation, from {TRAINING_SEEDS.stop:,} on for evaluation: set data.seed to at most "
+            f"{min(VALIDATION_SEED - data.clips, TRAINING_SEEDS.stop - VALIDATION_SEED - data.held_out):,}."
+        )
     first, count = (VALIDATION_SEED, data.held_out) if held_out else (0, data.clips)
     rendered = RenderedSource(data, model.face, first=first, clips=count)
     return Part(rendered, rendered.keys, facts | {"clips": [first, first + count]})

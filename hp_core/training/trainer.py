@@ -29,15 +29,16 @@ from hp_core.files import make_folder
 from hp_core.progress import Notice, Stage, TrainingStep
 from hp_core.training.cpu_attention import WrittenOutAttention
 from hp_core.training.curves import curves, means_of
-from hp_core.training.ema import Ema
+from hp_core.training.ema import Ema, averaged_tensors
 from hp_core.training.interrupts import interrupts
 from hp_core.training.muon import Muon, matrices
 from hp_core.training.processes import wait_for_all
 from hp_core.training.settings import LogConfig, OptimConfig
+from hp_core.training.sharing import SHARING, tell
 from hp_core.weights.load import first_line
 
 STATE = "state.json"
-_SHARING = ("FSDP", "DEEPSPEED")  # where no process holds all that training needs
+EXPORTED = "exported"  # beside it, once the weights of this checkpoint are where inference looks for them
 
 
 class Task(Protocol):
@@ -128,7 +129,8 @@ def train(
                 left = (optim.steps - run.step) * (time.monotonic() - began) / (run.step - first)
                 yield TrainingStep(run.step, optim.steps, means, left)
             if stop or run.step % log.checkpoint_every == 0 or run.step == optim.steps:
-                run.save()  # before the validation, which takes longer than a launcher waits for a process it has told to end
+                with run.memory("saving"):
+                    run.save()  # before the validation, which takes longer than a launcher waits for a process it has told to end
             if stop and run.step < optim.steps:
                 break
             if run.step % log.validate_every == 0 or run.step == optim.steps:
@@ -165,16 +167,13 @@ class _Run:
                 f"optim.batch is {optim.batch}; {self.accelerator.num_processes} processes with accumulate={optim.accumulate} "
                 f"need a multiple of {self.parts}."
             )
-        if self.accelerator.distributed_type == "DEEPSPEED":
-            self._tell_deepspeed()
-        elif self.accelerator.distributed_type == "FSDP":
-            self._tell_fsdp()
+        tell(self.accelerator, optim, self.parts)
         make_folder(folder)
         if self.accelerator.num_processes > 1 and self.accelerator.device.type != "cpu":
             task.model = nn.SyncBatchNorm.convert_sync_batchnorm(task.model)  # the adapters' norms see the whole batch
         self.model, self.optimizer = self.accelerator.prepare(task.model, self._new_optimizer())
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]  # of a sharded model: others than before
-        self.ema = Ema(self.model.parameters(), optim.ema) if optim.ema else None
+        self.ema = Ema(averaged_tensors(self.model), optim.ema) if optim.ema else None
         self.step = 0
         self.notices: list[Notice] = []
         if find_spec("tensorboard") is None:
@@ -183,36 +182,13 @@ class _Run:
             self.notices.append(Notice("No process holds the whole weights, so there is no validation; judge the exported ones."))
         self._resume()
 
-    def _tell_deepspeed(self) -> None:
-        """What accelerate reads off a data loader, of which there is none; and how far to clip, which DeepSpeed does itself."""
-        if self.optim.accumulate > 1:
-            raise OptionError(
-                f"optim.accumulate is {self.optim.accumulate}; under DeepSpeed every part is a step of its own. Set accumulate: 1."
-            )
-        config = self.accelerator.deepspeed_plugin.deepspeed_config
-        config["train_micro_batch_size_per_gpu"] = self.optim.batch // self.parts
-        config["gradient_clipping"] = self.optim.grad_norm
-        if self.optim.precision == "bf16":  # as everywhere: weights in float32, products in bfloat16
-            config["bf16"] = {"enabled": False}
-            config["torch_autocast"] = {"enabled": True, "dtype": "bfloat16"}
-
-    def _tell_fsdp(self) -> None:
-        """Weights, inputs and sums of gradients in float32, products in ``precision``, as everywhere; its own rule casts noise levels
-        and head angles too."""
-        from torch.distributed.fsdp import MixedPrecisionPolicy
-
-        plugin = self.accelerator.state.fsdp_plugin
-        if plugin.fsdp_version != 2:
-            raise OptionError(f"fsdp_version is {plugin.fsdp_version}; training shares weights out by 2. Take the shipped fsdp.yaml.")
-        plugin.mixed_precision_policy = MixedPrecisionPolicy()
-
     def _new_optimizer(self) -> torch.optim.Optimizer:
         optim, model = self.optim, self.task.model
         trained = [p for p in model.parameters() if p.requires_grad]
         betas = (optim.betas[0], optim.betas[1])
         if optim.optimizer == "adamw":
             return torch.optim.AdamW(trained, lr=optim.lr, betas=betas, weight_decay=optim.weight_decay, fused=True)
-        if self.accelerator.distributed_type in _SHARING:
+        if self.accelerator.distributed_type in SHARING:
             kind = self.accelerator.distributed_type.value
             raise OptionError(f"optim.optimizer is muon, which needs whole matrices; {kind} shares them out. Set optimizer: adamw.")
         hidden = matrices(model)
@@ -255,7 +231,7 @@ class _Run:
         self.optimizer.step()
         self.optimizer.zero_grad()
         if self.ema is not None:
-            self.ema.update(self.model.parameters(), self.step)
+            self.ema.update(averaged_tensors(self.model), self.step)
         self.step += 1
         return means | {"grad_norm": float(norm) if norm is not None else float("nan")}
 
@@ -268,7 +244,7 @@ class _Run:
 
     @contextmanager
     def memory(self, phase: str) -> Iterator[None]:
-        """Names what to change where a device's memory is too small for the ``phase``: `step` or `validation`."""
+        """Names what to change where a device's memory is too small for the ``phase``: `step`, `saving` or `validation`."""
         try:
             yield
         except torch.OutOfMemoryError as error:
@@ -283,6 +259,8 @@ class _Run:
         if phase == "validation":
             less = "fewer validation_frames and " if animation else ""
             return f"Set {less}a higher log.validate_every (now {self.log.validate_every}); it goes on from the newest checkpoint."
+        if phase == "saving":
+            return f"Set optim.ema: 0 (now {optim.ema:g}), which keeps no average, in another folder, or take more cards."
         saved = "optim.gradient_checkpointing: true and " if animation and not optim.gradient_checkpointing else ""
         if self.accelerator.distributed_type == "DEEPSPEED":
             return f"Set {saved}a lower optim.batch (now {optim.batch}), in another folder, or take more cards."
@@ -314,7 +292,7 @@ class _Run:
     def averaged(self) -> Iterator[None]:
         """The averaged weights in the model's place, in evaluation mode."""
         self.model.eval()
-        with self.ema.applied(self.model.parameters()) if self.ema is not None else nullcontext():
+        with self.ema.applied(averaged_tensors(self.model)) if self.ema is not None else nullcontext():
             yield
         self.model.train()
 
@@ -347,10 +325,15 @@ class _Run:
             os.replace(partial, place)
             for old in checkpoints(self.folder)[: -self.log.keep]:
                 shutil.rmtree(old)
+        self._export(place)
+
+    def _export(self, place: Path) -> None:
+        """The averaged weights of the checkpoint at ``place`` for inference."""
         with self.averaged():
             state_dict = self.accelerator.get_state_dict(self.model)
             if self.accelerator.is_main_process:
                 self.task.export(state_dict)
+                (place / EXPORTED).touch()
         wait_for_all()
 
     def _resume(self) -> None:
@@ -367,7 +350,7 @@ class _Run:
                 raise OptionError(
                     f"{place} was trained with other settings: {changed[0]}. Restore them, or train in another folder than {self.folder}."
                 )
-            if state["processes"] != self.accelerator.num_processes and self.accelerator.distributed_type in _SHARING:
+            if state["processes"] != self.accelerator.num_processes and self.accelerator.distributed_type in SHARING:
                 raise OptionError(f"{place} was saved by {state['processes']} processes; resume with as many.")
             try:
                 self._load(place)
@@ -378,6 +361,10 @@ class _Run:
             except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
                 raise _damaged(place, error) from error
             self.step = state["step"]
+            exported = (place / EXPORTED).is_file()
+            wait_for_all()  # all have looked, before one of them writes
+            if not exported:
+                self._export(place)
             others = _differences(state["free"], self.free)
             self.notices.append(Notice(f"Going on from {place}{', with other settings: ' + '; '.join(others) if others else ''}."))
             return

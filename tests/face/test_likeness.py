@@ -73,6 +73,19 @@ def test_whoever_comes_back_elsewhere_is_found_by_the_likeness_alone(which: str)
     assert track.boxes[2, 0] == (20 if which == "likeness" else 220)
 
 
+def test_after_a_cut_whoever_stands_there_need_not_be_the_person() -> None:
+    """Shot and reverse shot: another face where theirs was, theirs elsewhere, then nobody like them."""
+    clip = [[in_field(2)], [in_field(2), in_field(0)], [in_field(2)]]
+    dark = (picture("blue", "green", "red") * 0.3).astype(np.uint8)
+    pictures = [picture("red", "green", "blue"), dark, picture("green", "blue", "red")]
+    tracker = FaceTracker(Scripted(clip), CONFIG, which=likeness("blue"), on_missing="hold")
+    for image in pictures:
+        tracker.add(image)
+    track = tracker.finish()
+    assert track.found.tolist() == [True, True, False]
+    assert track.boxes[1, 0] == 20
+
+
 def test_embeddings_of_the_analyzer_are_not_compared_with_those_of_the_encoder():
     blue = likeness("blue")
     faces = [in_field(0, embedding=blue.embedding), in_field(1, embedding=-blue.embedding)]

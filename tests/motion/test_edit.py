@@ -143,6 +143,25 @@ def test_another_rate_keeps_the_seconds() -> None:
     assert (len(out), out.fps) == (25, Fraction(25, 2))
 
 
+@pytest.mark.parametrize(("old", "new"), [(25, 10), (25, 50), (60, 24), (10, 25)])
+def test_at_another_rate_everything_happens_when_it_did(old: int, new: int) -> None:
+    """A turn of one degree a frame, to the end of which the last frame stands."""
+    clip = replace(motion(41), rotation=torch.arange(41.0)[:, None].expand(-1, 3), fps=Fraction(old))
+    out = edit.at_rate(clip, new)
+    expected = (torch.arange(len(out)) * old / new).clamp(max=40)
+    torch.testing.assert_close(out.rotation[:, 0], expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("frames", [3, 4, 30])
+@pytest.mark.parametrize("window", [3, 5, 9])
+@pytest.mark.parametrize("kind", ["savgol", "one_euro"])
+def test_every_window_calms(kind: str, window: int, frames: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    clip = replace(motion(frames), rotation=torch.randn(frames, 3, generator=generator))
+    calmed = edit.smoothed(clip, window, kind=kind).rotation
+    assert calmed.diff(dim=0).square().mean() < 0.9 * clip.rotation.diff(dim=0).square().mean()
+
+
 @pytest.mark.parametrize("kind", ["savgol", "one_euro"])
 def test_smoothing_calms_jitter_and_keeps_what_is_constant(kind: str) -> None:
     clip = motion(60)

@@ -267,6 +267,17 @@ def test_identity_mode_asks_nothing_of_the_portraits_skeleton():
         result(align_pose(track(3), track(1), PAPER, driving_keypoints=moving, portrait_keypoints=nobody))
 
 
+def test_level_has_no_meaning_where_nothing_is_moved() -> None:
+    config = AlignConfig(mode="identity", level=True)
+    with pytest.raises(OptionError, match="identity leaves it where it is"):
+        result(align_pose(track(3), track(1), config, driving_keypoints=keypoints(people(2, 3)), portrait_keypoints=keypoints(people(3))))
+
+
+def test_hands_that_nobody_sees_are_not_drawn_black() -> None:
+    with pytest.raises(OptionError, match=r"\(hands\) the face track .* shows nothing"):
+        result(align_pose(track(3), track(1), replace(PAPER, style=PoseStyle(body=False, hands=True))))
+
+
 def test_a_style_that_draws_nothing_is_refused():
     with pytest.raises(OptionError, match=r"mode is paper, .* leaves the pose black. Draw one of them"):
         result(align_pose(track(3), track(1), replace(PAPER, style=PoseStyle(body=False, eyes=True))))

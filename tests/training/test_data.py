@@ -202,6 +202,12 @@ def test_that_strangers_are_not_judged_is_said(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("data", [DataConfig(seed=1_000_000), DataConfig(seed=899_500), DataConfig(seed=99_999)])
+def test_people_kept_for_judging_are_not_trained_on(data: DataConfig) -> None:
+    with pytest.raises(OptionError, match=r"kept for validation, from 1,000,000 on for evaluation: set data.seed to at most 99,992"):
+        result(clip_source(data, tiny.config(), held_out=False))
+
+
 def test_clips_made_again_under_the_same_names_are_others(tmp_path: Path) -> None:
     """A cache of the old ones would be trained on unseen."""
 

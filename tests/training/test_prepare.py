@@ -213,6 +213,32 @@ def test_a_video_that_could_not_be_read_is_tried_again(run: Run, tmp_path: Path)
     assert (report.clips, report.dropped) == (2, {})
 
 
+def test_keypoints_that_were_mended_are_taken(run: Run, tmp_path: Path):
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    write(folder / "one.mp4", person(3, 8))
+    write(folder / "two.mp4", person(5, 8))
+    np.savez(folder / "one.dwpose.npz", keypoints=np.zeros((7, 18, 3)))
+    assert run(folder, tmp_path / "out").dropped["bad keypoints"]["count"] == 1
+    lines = (tmp_path / "out" / JOURNAL).read_text().count("\n")
+    run(folder, tmp_path / "out")
+    assert (tmp_path / "out" / JOURNAL).read_text().count("\n") == lines, "the same again is not recorded again"
+    np.savez(folder / "one.dwpose.npz", keypoints=np.ones((8, 18, 3)))
+    report = run(folder, tmp_path / "out")
+    assert (report.clips, report.dropped) == (2, {})
+    assert run(folder, tmp_path / "out").clips == 2
+
+
+def test_two_runs_do_not_write_into_one_folder(run: Run, videos: Path, tmp_path: Path):
+    from filelock import FileLock
+
+    out = tmp_path / "out"
+    out.mkdir()
+    with FileLock(out / ".lock"), pytest.raises(OptionError, match="Another run is writing into"):
+        run(videos, out)
+    assert run(videos, out).clips
+
+
 def test_a_face_that_leaves_the_square_is_dropped(run: Run, tmp_path: Path):
     still = person(3, 1)[0][:, 64:192]
     frames = [np.pad(still, ((0, 0), (x, 768 - x), (0, 0)), mode="edge") for x in range(0, 768, 32)]

@@ -116,6 +116,32 @@ def test_a_run_that_dies_in_its_validation_has_lost_no_step(tmp_path: Path, monk
     assert rest == whole[5:]
 
 
+def test_weights_that_could_not_be_written_are_written_when_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also after the last step, when nothing is left to train."""
+
+    def full(self: FitTask, state: dict[str, Tensor]) -> None:
+        raise PortraitError("no space left")
+
+    _, whole = run(tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(FitTask, "export", full)
+        with pytest.raises(PortraitError, match="no space left"):
+            run(tmp_path / "parts")
+    rest, task = run(tmp_path / "parts")
+    assert (rest, len(task.exported)) == ([], 1)
+    assert all(torch.equal(value, whole.exported[-1][name]) for name, value in task.exported[0].items())
+    assert not run(tmp_path / "parts")[1].exported, "once is enough"
+
+
+def test_statistics_of_batch_norms_are_averaged_with_the_weights(tmp_path: Path) -> None:
+    task = FitTask()
+    task.model.net.insert(1, nn.BatchNorm1d(16))  # type: ignore[union-attr, operator]
+    _, task = run(tmp_path, task)
+    last, exported = task.model.state_dict()["net.1.running_mean"], task.exported[-1]["net.1.running_mean"]
+    assert float(last.abs().max()) > 0
+    assert not torch.equal(last, exported)
+
+
 def test_an_interrupt_does_not_wait_for_a_validation(tmp_path: Path) -> None:
     stop = FitTask({4: lambda: os.kill(os.getpid(), signal.SIGINT)})
     _, task = run(tmp_path, stop, log=LogConfig(metrics_every=1, checkpoint_every=5, validate_every=5))
