@@ -29,7 +29,8 @@ class Ema:
     def update(self, tensors: Sequence[Tensor], step: int) -> None:
         """Take in the weights after ``step``."""
         share = 1 - min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self.shadow, [tensor.detach().float() for tensor in tensors], share)
+        # Each process's own part: buffers are not shared out, and the two kinds cannot be mixed.
+        torch._foreach_lerp_([_local(average) for average in self.shadow], [_local(tensor.detach()).float() for tensor in tensors], share)
 
     @contextmanager
     def applied(self, tensors: Sequence[Tensor]) -> Iterator[None]:
