@@ -385,7 +385,7 @@ class PortraitConfig:
                 adapter_heads=4,
                 tokens=16,
             ),
-            pose=PoseConfig(channels=(8, 16, 32, 64)),
+            pose=PoseConfig(channels=(8, 16, 64)),
             # One branch: so small a net trained on exact pairs needs no guidance. Its temporal layers need no warm-up either.
             sampling=SamplingConfig(steps=4, noise="shared", appearance_guidance=(1.0, 1.0), motion_guidance=(1.0, 1.0), pad_frames=0),
             unet=demo_unet(),

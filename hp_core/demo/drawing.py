@@ -57,6 +57,11 @@ def soft(mask: np.ndarray, sigma: float) -> np.ndarray:
     return cv2.GaussianBlur(mask, (0, 0), max(sigma, 0.3))
 
 
+def through_lens(picture: np.ndarray, sigma: float = 0.7) -> np.ndarray:
+    """``picture`` as a camera has it, whose lens and sensor let no edge be sharper than ``sigma`` pixels."""
+    return cv2.GaussianBlur(picture, (0, 0), sigma)
+
+
 def compose(picture: np.ndarray, layer: np.ndarray, mask: np.ndarray) -> None:
     """Lay ``layer`` over ``picture`` where ``mask`` (uint8) says so."""
     x, y, width, height = cv2.boundingRect(mask)

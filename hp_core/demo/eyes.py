@@ -27,11 +27,11 @@ def _lids(head: Head, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Edge of the upper lid, of the lower lid, and the crease above: (21, 2) pixels each, from image left to right."""
     now, (ex, ey), k = head.now, head.eye(side), head.identity.eye_size
     blink, u = now["blink_left" if side < 0 else "blink_right"], np.linspace(-1, 1, 21)
-    arch, x, level = _ARCH, ex + 0.235 * k * u, ey - 0.03 * side * u
-    lower = level + k * arch * (0.08 - 0.018 * max(now["smile"], 0) - 0.01 * blink + 0.045 * now["gaze_y"])
-    raised = level - 0.125 * k * arch * (1 + 0.1 * now["brows"] - 0.6 * now["gaze_y"])
+    arch, x, level = _ARCH, ex + 0.275 * k * u, ey - 0.03 * side * u
+    lower = level + k * arch * (0.09 - 0.018 * max(now["smile"], 0) - 0.01 * blink + 0.045 * now["gaze_y"])
+    raised = level - 0.15 * k * arch * (1 + 0.1 * now["brows"] - 0.6 * now["gaze_y"])
     rim, low = head.on_face(x, raised + blink * (lower - raised)), head.on_face(x, lower)
-    return rim, low, head.on_face(ex + 0.25 * k * u, raised - 0.045 * k + 0.03 * blink)
+    return rim, low, head.on_face(ex + 0.285 * k * u, raised - 0.045 * k + 0.03 * blink)
 
 
 def paint_eye(head: Head, picture: np.ndarray, side: int, skin: Ramp) -> None:
@@ -41,7 +41,7 @@ def paint_eye(head: Head, picture: np.ndarray, side: int, skin: Ramp) -> None:
     fill(picture, np.concatenate([crease, low[::-1]]), mix(*skin, 0.58))
     fill(picture, ribbon(crease, 0.024 * head.unit * arch), mix(*skin, 0.12))
     if is_open(head, side):
-        pupil = ex + 0.115 * k * now["gaze_x"], ey - 0.025 + 0.105 * k * now["gaze_y"]
+        pupil = ex + 0.17 * k * now["gaze_x"], ey - 0.025 + 0.105 * k * now["gaze_y"]
         _paint_eyeball(head, picture, np.concatenate([rim, low[::-1]]), rim, pupil)
     fill(picture, ribbon(low, 0.016 * head.unit * arch), mix(*skin, 0.1))
     lash = np.interp(side * u, (-1, 0.2, 0.85, 1), (0.012, 0.038, 0.046, 0.02))

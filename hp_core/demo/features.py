@@ -58,9 +58,9 @@ def paint_glasses(head: Head, picture: np.ndarray) -> None:
     for side in (-1, 1):
         x, y = head.eye(side)
         round_x, round_y = (np.sign(wave) * np.abs(wave) ** power for wave in (np.cos(angle), np.sin(angle)))
-        wire(x + 0.31 * round_x, y + 0.02 + 0.24 * round_y, 0.028)
+        wire(x + 0.345 * round_x, y + 0.02 + 0.265 * round_y, 0.028)
         seen = float(np.clip(1.25 - side * head.now["yaw"] / 8, 0, 1))  # the far temple goes behind the face
         if seen > 0:
-            wire(side * np.linspace(abs(x) + 0.31, 1.0, 6), np.linspace(y, y + 0.06, 6), 0.024 * seen, np.linspace(0, 1, 6) ** 0.7)
-    inner = abs(head.eye(1)[0]) - 0.31
+            wire(side * np.linspace(abs(x) + 0.345, 1.0, 6), np.linspace(y, y + 0.06, 6), 0.024 * seen, np.linspace(0, 1, 6) ** 0.7)
+    inner = abs(head.eye(1)[0]) - 0.345
     wire(np.linspace(-inner, inner, 5), 0.03 - 0.03 * np.cos(np.linspace(-1.5, 1.5, 5)), 0.028)

@@ -17,8 +17,8 @@ from hp_core.demo.performance import Performance
 
 CHIN = 1.32  # crown and chin lie this far above and below the origin
 _NOSE = (0.5, 0.31)
-_UNIT = 0.205  # fraction of the image side that one head unit takes at scale 1
-_EYE = (0.41, 0.06)
+_UNIT = 0.245  # fraction of the image side that one head unit takes at scale 1
+_EYE = (0.43, 0.06)
 _MOUTH = 0.80
 _PIVOT = np.array([0.0, 0.8, -0.35])
 
@@ -56,7 +56,7 @@ class Head:
     def drop(self, y: np.ndarray) -> np.ndarray:
         """How far the open jaw lowers the heights ``y``."""
         chin = np.clip((y - 0.6) / 0.5, 0, 1)
-        return 0.3 * self.now["jaw"] * chin * chin * (3 - 2 * chin)
+        return 0.34 * self.now["jaw"] * chin * chin * (3 - 2 * chin)
 
     def outline(self) -> np.ndarray:
         """Silhouette (n, 2) in pixels."""

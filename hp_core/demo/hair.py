@@ -57,7 +57,7 @@ class Hair:
         width = self.head.unit * np.sin(np.linspace(0.3, 2.9, locks.shape[1])) * seen
         strokes = ribbon(locks, width * np.where(np.arange(len(locks)) % 3 == 0, 0.032, 0.012)[:, None])
         for k in np.flatnonzero(seen.sum(axis=1) > 2):
-            fill(layer, strokes[k], mix(*ramp, (0.2, 0.6, 0.36, 0.68, 0.3)[k % 5]))
+            fill(layer, strokes[k], mix(*ramp, (0.27, 0.53, 0.38, 0.58, 0.33)[k % 5]))
 
 
 def _toward(angle: np.ndarray | float, y: np.ndarray | float) -> np.ndarray:

@@ -15,7 +15,7 @@ class _Lips:
     def __init__(self, head: Head) -> None:
         self._head, now, pucker, u = head, head.now, head.now["pucker"], np.linspace(-1, 1, 25)
         self._x, self._line = head.mouth(u)
-        self.opening = 0.42 * now["jaw"] + 0.02 * pucker + 0.04 * max(now["smile"] - 0.3, 0)
+        self.opening = 0.6 * now["jaw"] + 0.02 * pucker + 0.04 * max(now["smile"] - 0.3, 0)
         self.arch = (1 - u * u) ** (0.72 - 0.22 * pucker)
         self.thick = head.identity.lip_thickness * (1 - 0.15 * now["smile"]) * (1 + 0.55 * pucker)
         self._bump, rise = (0.05 + 0.1 * pucker) * self.arch, (0.06 * self.opening + 0.02 * pucker) * self.arch
@@ -47,9 +47,8 @@ def paint_mouth(head: Head, picture: np.ndarray, skin: Ramp) -> None:
 
     if lips.opening > 0.012:
         between(lips.upper, lips.lower, (66, 20, 26))
-        between(lips.below(0.6), lips.lower, (192, 86, 88), slice(5, 20))  # tongue
-        between(lips.below(0.6), lips.below(0.66), (214, 112, 110), slice(8, 17))
-        teeth = min(0.1, 0.8 * lips.opening) * (1 - 0.6 * head.now["pucker"]) * lips.arch
+        between(lips.below(0.7), lips.lower, (150, 58, 66), slice(6, 19))  # tongue
+        teeth = min(0.045, 0.6 * lips.opening) * (1 - 0.6 * head.now["pucker"]) * lips.arch
         between(lips.upper, lips.above(0.0, teeth), (246, 242, 234), slice(2, 23))
     between(lips.lower, lips.bottom, who.lip)
     between(lips.below(1.0, 0.035), lips.below(1.0, 0.062), mix(who.lip, (255, 236, 230), 0.3), slice(8, 15))

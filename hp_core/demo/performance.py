@@ -72,7 +72,7 @@ class Performance:
         )
         values = {
             "yaw": drift(0, 34), "pitch": drift(1, 22) + 2 * jaw * drift(2, 1, 3), "roll": drift(3, 14),
-            "shift_x": drift(4, 0.04, 0.3), "shift_y": drift(5, 0.025, 0.3), "scale": 1 + drift(6, 0.07, 0.2),
+            "shift_x": drift(4, 0.08, 0.3), "shift_y": drift(5, 0.05, 0.3), "scale": 1 + drift(6, 0.07, 0.2),
             "jaw": jaw, "smile": np.clip(0.3 + drift(7, 1.5, 0.35), -1, 1), "pucker": pucker,
             "brows": np.clip(drift(8, 1.5, 0.6), -1, 1), "blink_left": left, "blink_right": right, "gaze_x": gaze_x, "gaze_y": gaze_y,
         }  # fmt: skip

@@ -12,7 +12,7 @@ import numpy as np
 from hp_core.demo.backdrop import backdrop
 from hp_core.demo.clothes import paint_body
 from hp_core.demo.colour import mix, scale
-from hp_core.demo.drawing import compose, fill, mask_of
+from hp_core.demo.drawing import compose, fill, mask_of, through_lens
 from hp_core.demo.eyes import paint_eye
 from hp_core.demo.features import paint_brow, paint_ear, paint_glasses, paint_nose
 from hp_core.demo.geometry import Head
@@ -44,9 +44,11 @@ def render(identity: Identity, performance: Performance, *, size: int = 512, sty
     lit = style in ("shaded", "painted")
     size *= 2 if style == "line-art" else 1
     behind = backdrop(identity, size) if lit else np.full((size, size, 3), identity.background, np.uint8)
-    frames = (_draw(Head(identity, performance, index, size), behind.copy(), lit, style != "flat") for index in range(len(performance)))
+    heads = (Head(identity, performance, index, size) for index in range(len(performance)))
+    frames: Iterator[np.ndarray] = (_draw(head, behind.copy(), lit, style != "flat") for head in heads)
     finish = {"line-art": ink, "painted": paint}.get(style)
-    return map(finish, frames) if finish else frames
+    frames = map(finish, frames) if finish else frames
+    return map(through_lens, frames) if lit else frames  # what is drawn flat or in ink is no photograph
 
 
 def five_points(identity: Identity, performance: Performance, size: int) -> np.ndarray:
