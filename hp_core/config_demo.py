@@ -41,7 +41,7 @@ def demo_vae() -> dict[str, Any]:
 def demo_scheduler() -> dict[str, Any]:
     """Noise levels 100 to 20.
 
-    Latents of about unit variance are drowned at 100. The small net is trained from 8 up: what so exact pairs leave open is little, and
-    more steps at low noise would only add its own errors.
+    Latents of about unit variance are drowned at 100. What so exact pairs leave open is little, and more steps at low noise would only
+    add the small net's own errors, so it is trained at these levels alone.
     """
     return svd_scheduler() | {"sigma_min": 20.0, "sigma_max": 100.0}

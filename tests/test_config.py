@@ -90,11 +90,11 @@ def test_released_is_svd_xt_at_512_and_demo_a_small_build_of_the_same_parts() ->
     released, demo = PortraitConfig.preset("released"), PortraitConfig.preset("demo")
     assert (released.face.image_size, released.unet["block_out_channels"]) == (512, [320, 640, 1280, 1280])
     assert (released.sampling.steps, released.sampling.sampler, released.sampling.window) == (25, "euler", 25)
-    assert (demo.face.image_size, demo.unet["in_channels"], demo.vae["latent_channels"]) == (128, 128, 64)
-    assert (released.vae_scale_factor, demo.vae_scale_factor) == (8, 8)
+    assert (demo.face.image_size, demo.unet["in_channels"], demo.vae["latent_channels"]) == (128, 40, 20)
+    assert (released.vae_scale_factor, demo.vae_scale_factor) == (8, 4)
     assert demo.scheduler == released.scheduler | {"sigma_min": 20.0, "sigma_max": 100.0}
-    with pytest.raises(OptionError, match=r"pose.channels has 3 entries; .* latents: 4 entries"):
-        replace(demo, pose=PoseConfig(channels=(8, 16, 32)))
+    with pytest.raises(OptionError, match=r"pose.channels has 2 entries; .* latents: 3 entries"):
+        replace(demo, pose=PoseConfig(channels=(8, 16)))
     with pytest.raises(OptionError, match=r"preset is 'huge'; choose one of: released, paper, demo"):
         PortraitConfig.preset("huge")
 

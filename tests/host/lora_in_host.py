@@ -27,7 +27,7 @@ sys.modules["pack"] = module
 spec.loader.exec_module(module)
 host = importlib.import_module("pack.nodes.host")
 
-LAYER = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_v"
+LAYER = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_v"
 plain = host.PortraitModel(host.load(Path(weights), torch.float32, identity=None), "auto", "auto")
 layer = plain.models.unet.get_submodule(LAYER)
 old = layer.weight.detach().clone()

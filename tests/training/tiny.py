@@ -66,7 +66,7 @@ def config() -> PortraitConfig:
             "num_attention_heads": [2, 2],
             "cross_attention_dim": 32,
         },
-        vae=demo.vae | {"block_out_channels": [32, 32, 32, 32], "sample_size": 64},
+        vae=demo.vae | {"block_out_channels": [32, 32, 32], "sample_size": 64},
     )
 
 

@@ -19,7 +19,7 @@ from hp_core.unet.model import PortraitUNet
 from hp_core.weights.load import fingerprint, load_models
 from hp_core.weights.lora import Lora, lora_fingerprint, merge_loras, read_lora
 
-BLOCK = "down_blocks.0.attentions.0.transformer_blocks.0"
+BLOCK = "down_blocks.1.attentions.0.transformer_blocks.0"
 LAYERS = {  # linear layers, a projection inside a sequence, a linear of the motion tokens, and convolutions in two and three dimensions
     "to_q": f"{BLOCK}.attn1.to_q",
     "to_out": f"{BLOCK}.attn1.to_out.0",

@@ -209,5 +209,5 @@ def test_what_cannot_be_initialised_is_named(tmp_path: Path) -> None:
 
 def test_a_set_whose_vae_has_lost_its_configuration_is_told_so(folder: Path) -> None:
     (folder / "vae/config.json").unlink()
-    with pytest.raises(OptionError, match=r"unet.in_channels is 128 .* with vae.latent_channels 4 they must be 8"):
+    with pytest.raises(OptionError, match=r"unet.in_channels is 40 .* with vae.latent_channels 4 they must be 8"):
         list(inspect_folder(folder))
