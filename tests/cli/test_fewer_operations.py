@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from hp_core.sampling.deep_reuse import DeepReuse
 from tests.cli.calls import Run, failure, result, tags
 
-LAYER = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_v"
+LAYER = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_v"
 
 
 def test_a_lora_changes_the_picture_and_the_provenance(animate: Run, tmp_path: Path) -> None:

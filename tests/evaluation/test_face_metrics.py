@@ -294,7 +294,7 @@ def test_gaze_error_grows_with_the_gaze_of_drawn_eyes(index: int, once: ReadOnce
     still = np.zeros(3, np.float32)
     performance = replace(pair.performance(3), gaze_x=still, gaze_y=still, blink_left=still, blink_right=still)
     person = Identity.sample(pair.portrait_seed)
-    clips = [np.stack(list(render(person, replace(performance, gaze_x=still + by), size=256))) for by in (0, 0.15, 0.3, 0.6)]
+    clips = [np.stack(list(render(person, replace(performance, gaze_x=still + by), size=256))) for by in (0, 0.1, 0.2, 0.4)]
     values = [outcome(gaze(), {"result": clip, "driving": clips[0]}, once).value or 0.0 for clip in clips]
     assert values == sorted(values)
     assert values[0] == 0

@@ -85,7 +85,7 @@ def test_a_lora_is_put_on_and_taken_off(server: Server, template: Template) -> N
     from PIL import Image
     from safetensors.torch import save_file
 
-    layer = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_v"
+    layer = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_v"
     generator = torch.Generator().manual_seed(0)
     factors = {"A": torch.randn(2, 96, generator=generator), "B": torch.randn(96, 2, generator=generator)}
     folder = server.base / "models" / "loras"
