@@ -30,7 +30,8 @@ def square_box(box: np.ndarray, image_size: tuple[int, int], *, growth: float = 
     Returns:
         x1, y1, x2, y2 in whole pixels; each corner is rounded on its own, so the sides may differ by one.
     """
-    return _rounded(*_square(box, image_size, growth))
+    left, top, side = _square(box, image_size, growth)
+    return round(left), round(top), round(left + side), round(top + side)
 
 
 def _square(box: np.ndarray, image_size: tuple[int, int], growth: float) -> tuple[float, float, float]:
@@ -52,10 +53,6 @@ def _square(box: np.ndarray, image_size: tuple[int, int], growth: float) -> tupl
     return left, top, side
 
 
-def _rounded(left: float, top: float, side: float) -> tuple[int, int, int, int]:
-    return round(left), round(top), round(left + side), round(top + side)
-
-
 def square_following(
     box: np.ndarray, first_box: np.ndarray, image_size: tuple[int, int], *, growth: float = 1.0
 ) -> tuple[int, int, int, int]:
@@ -67,13 +64,17 @@ def square_following(
         image_size, growth, returns: as of `square_box`, which this is in the first frame.
     """
     first, now = np.asarray(first_box, np.float64), np.asarray(box, np.float64)
+    if np.array_equal(first, now):
+        return square_box(box, image_size, growth=growth)
     left, top, side = _square(first, image_size, growth)
     about = np.array([left, top]) + side / 2 - (first[:2] + first[2:]) / 2  # of the first square's middle to the face's
     limits = np.array(image_size[::-1], np.float64)
     grown = (now[2:] - now[:2]).min() / (first[2:] - first[:2]).min()
     side = min(side * grown, *limits)
     corner = ((now[:2] + now[2:]) / 2 + about * grown - side / 2).clip(0, limits - side)
-    return _rounded(float(corner[0]), float(corner[1]), side)
+    # Halves, within a float32 box's digits, go up: to the even number, a square that moves by them would change its size.
+    x1, y1, x2, y2 = (math.floor(round(float(edge), 3) + 0.5) for edge in (*corner, *(corner + side)))
+    return x1, y1, x2, y2
 
 
 def crop_square(image: np.ndarray, square: tuple[int, int, int, int], size: int) -> Image.Image:
