@@ -166,9 +166,9 @@ def prediction_store(config: TrainConfig, weights: Path, folder: Path, *, held_o
     from hp_core.training.decoder import PredictionEncoder
 
     stage, device = config.decoder, default_device()
+    check_frozen(weights, MODULES)
     models = yield from load_models(weights, device=device, dtype=torch.float32, to_be_trained=True)
     part = yield from clip_source(stage.data, models.config, held_out=held_out)
-    check_frozen(weights, MODULES)
     # Not the VAE's file, which this stage writes: its encoder stays as it is.
     made_by = ("unet", "motion_proj", "dino", "image_proj", "expression", "headpose", "arcface")
     facts = part.facts | {"weights": {name: _digest(weights, name) for name in made_by}, "steps": stage.steps}

@@ -173,7 +173,8 @@ class _Run:
             task.model = nn.SyncBatchNorm.convert_sync_batchnorm(task.model)  # the adapters' norms see the whole batch
         self.model, self.optimizer = self.accelerator.prepare(task.model, self._new_optimizer())
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]  # of a sharded model: others than before
-        self.ema = Ema(averaged_tensors(self.model), optim.ema) if optim.ema else None
+        self.tracked = averaged_tensors(self.model)  # found once: the released model has thousands
+        self.ema = Ema(self.tracked, optim.ema) if optim.ema else None
         self.step = 0
         self.notices: list[Notice] = []
         if find_spec("tensorboard") is None:
@@ -231,7 +232,7 @@ class _Run:
         self.optimizer.step()
         self.optimizer.zero_grad()
         if self.ema is not None:
-            self.ema.update(averaged_tensors(self.model), self.step)
+            self.ema.update(self.tracked, self.step)
         self.step += 1
         return means | {"grad_norm": float(norm) if norm is not None else float("nan")}
 
@@ -292,7 +293,7 @@ class _Run:
     def averaged(self) -> Iterator[None]:
         """The averaged weights in the model's place, in evaluation mode."""
         self.model.eval()
-        with self.ema.applied(averaged_tensors(self.model)) if self.ema is not None else nullcontext():
+        with self.ema.applied(self.tracked) if self.ema is not None else nullcontext():
             yield
         self.model.train()
 
