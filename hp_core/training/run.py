@@ -31,7 +31,7 @@ from hp_core.training.store import Store, build_store, pixels
 from hp_core.training.stylize import AnimeGan
 from hp_core.training.trainer import Outcome, Task, train
 from hp_core.weights.catalog import CATALOG, MODULES
-from hp_core.weights.load import file_fingerprint, load_models, load_module
+from hp_core.weights.load import file_fingerprint, load_models, load_module, sign_fingerprint
 from hp_core.weights.tools import save_module, write_config
 
 
@@ -143,11 +143,13 @@ def feature_store(config: TrainConfig, weights: Path, folder: Path, *, held_out:
     part = yield from clip_source(data, read_config(weights), held_out=held_out)
     place = folder / ("features-held-out" if held_out else "features")
     check_frozen(weights, ("vae", "expression", "headpose", *(["dino"] if config.animation.freeze_vit else [])))
-    facts = part.facts | {"weights": {name: _digest(weights, name) for name in ("vae", "expression", "headpose", "arcface")}}
-    variants = 1 if held_out else data.motion_variants
-    facts |= {"jitter": config.motion.jitter, "motion_variants": variants}
     device = default_device()
     models = yield from load_models(weights, device=device, dtype=torch.float32, to_be_trained=True)
+    # Of the VAE the encoder alone: the decoder stage rewrites the rest, and the clips still serve.
+    seen_by = ({"vae": models.vae.encoder, "quant": models.vae.quant_conv}, {"expression": models.expression}, {"headpose": models.headpose})
+    seen_with = [*map(sign_fingerprint, seen_by), _digest(weights, "arcface")]
+    variants = 1 if held_out else data.motion_variants
+    facts = part.facts | {"weights": seen_with, "jitter": config.motion.jitter, "motion_variants": variants}
     encode = ClipEncoder(
         models,
         device=device,

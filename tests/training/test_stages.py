@@ -313,3 +313,5 @@ def test_every_stage_runs_from_its_configuration_and_its_weights_load(tmp_path: 
         assert any(isinstance(event, Progress) for event in events) or stage in ("identity", "motion")
     models = result(load_models(tmp_path / "run" / "weights", device="cpu", dtype=torch.float32))
     assert models.identity is not None
+    longer = replace(config, animation=replace(config.animation, optim=replace(optim, steps=3)))
+    assert result(run_stage("animation", longer, tmp_path / "run")).finished, "the decoder changed nothing that its clips were made with"
