@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from hp_core.config import PortraitConfig
 from hp_core.config_files import read_config
 from hp_core.pose.draw import LIMBS, draw_skeleton
-from hp_core.progress import result
+from hp_core.progress import TrainingStep, result
 from hp_core.training.animation import TRAINED, AnimationLoss, AnimationTask, choose_trainable, chunk_about, window_frames
 from hp_core.training.initialise import still_time
 from hp_core.training.patch_encoder import fit_patch_encoder
@@ -276,6 +276,26 @@ def test_validation_shows_the_skeleton_where_most_clips_are_trained_with_theirs(
             torch.nn.init.normal_(parameter, std=0.1, generator=torch.Generator().manual_seed(0))
     device = torch.device("cpu")
     assert not torch.allclose(black.redraw(0, device), often.redraw(0, device))
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(stores: tuple[Store, Store], tmp_path: Path) -> None:
+    """Conditions, noise and windows are drawn by step, and a validation on the way draws of nobody's numbers."""
+    optim = OptimConfig(steps=5, batch=4, lr=1e-3, warmup=2, decay="cosine", ema=0.9, accumulate=2)
+    settings = replace(SETTINGS, optim=optim, pose=0.5, drop_translation=(0.3, 0.3), validation_steps=1)
+    log = LogConfig(metrics_every=1, checkpoint_every=5, validate_every=2)
+    losses: dict[str, list[float]] = {"whole": [], "parts": []}
+    weights: dict[str, dict[str, Any]] = {"whole": {}, "parts": {}}
+    for name, budgets in (("whole", (None,)), ("parts", (0.0, 0.0, None))):  # minutes: after 0 each part stops at its first step
+        for minutes in budgets:
+            task = make(stores, settings, weights[name])
+            stir(task.loss)
+            events = train(task, optim, log, tmp_path / name, facts={}, minutes=minutes)
+            losses[name] += [event.metrics["loss"] for event in events if isinstance(event, TrainingStep) and "loss" in event.metrics]
+    assert len(losses["whole"]) == optim.steps
+    assert losses["parts"] == losses["whole"]
+    for name in TRAINED:
+        for key, value in weights["whole"][name].items():
+            assert torch.equal(value, weights["parts"][name][key]), f"{name} {key}"
 
 
 @given(length=st.integers(1, 200), frames=st.integers(1, 20), stride=st.integers(1, 6), chunk=st.integers(1, 30), seed=st.integers(0, 99))
