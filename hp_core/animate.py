@@ -26,7 +26,7 @@ from hp_core.motion.edit import at_rate, edited, frame_rate, kept, mixed
 from hp_core.pose.keypoints import followed
 from hp_core.progress import Notice, Progress, Stage
 from hp_core.request import AnimateOptions, Driver, check_request
-from hp_core.values import FaceTrack, MotionTokens, PoseKeypoints, PoseMaps
+from hp_core.values import FaceTrack, MotionTokens, PoseKeypoints, PoseMaps, Square
 from hp_core.video import VideoWriter
 from hp_core.weights.load import PortraitModels
 
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 MAX_PLAYABLE_SIDE = 4096  # of H.264 in most browsers and hardware decoders
 COMPARE_SIDE = 256  # fewest pixels of a side in the compare view; smaller results are enlarged
-
-Square = tuple[int, int, int, int]
 
 
 def prepare(

@@ -13,7 +13,7 @@ from hp_core.colour import ColourMatcher
 from hp_core.errors import OptionError
 from hp_core.face.crop import crop_square
 from hp_core.progress import Progress, Stage
-from hp_core.values import FaceTrack
+from hp_core.values import FaceTrack, Square
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,7 +44,7 @@ def feather_mask(height: int, width: int) -> np.ndarray:
     return mask[..., None]
 
 
-def face_mask(square: tuple[int, int, int, int], box: np.ndarray, beside: Sequence[np.ndarray] = ()) -> np.ndarray:
+def face_mask(square: Square, box: np.ndarray, beside: Sequence[np.ndarray] = ()) -> np.ndarray:
     """A soft ellipse about a face, (height, width, 1) float64 over ``square`` = x1, y1, x2, y2.
 
     1 up to `FACE_SOLID` half sides of ``box`` (4,) from its centre, 0 from `FACE_END` on, smooth between; nowhere more than
@@ -62,7 +62,7 @@ def face_mask(square: tuple[int, int, int, int], box: np.ndarray, beside: Sequen
     return np.minimum(shown[..., None], feather_mask(y2 - y1, x2 - x1))
 
 
-def _half_sides(square: tuple[int, int, int, int], box: np.ndarray) -> np.ndarray:
+def _half_sides(square: Square, box: np.ndarray) -> np.ndarray:
     """(height, width) over ``square``: distance from the centre of ``box``, in its half sides."""
     x1, y1, x2, y2 = square
     left, top, right, bottom = (float(side) for side in box)
@@ -77,7 +77,7 @@ def _smooth(part: np.ndarray) -> np.ndarray:
     return part**2 * (3 - 2 * part)
 
 
-def paste_back(frame: np.ndarray, portrait: np.ndarray, square: tuple[int, int, int, int], mask: np.ndarray | None = None) -> np.ndarray:
+def paste_back(frame: np.ndarray, portrait: np.ndarray, square: Square, mask: np.ndarray | None = None) -> np.ndarray:
     """``frame`` resized to ``square`` = x1, y1, x2, y2 and blended into ``portrait`` (height, width, 3) uint8.
 
     Args:
@@ -100,7 +100,7 @@ def paste_back(frame: np.ndarray, portrait: np.ndarray, square: tuple[int, int, 
     return out
 
 
-def square_mask(portrait: np.ndarray, square: tuple[int, int, int, int], mask: np.ndarray | None = None) -> Tensor:
+def square_mask(portrait: np.ndarray, square: Square, mask: np.ndarray | None = None) -> Tensor:
     """Where `paste_back` changes ``portrait`` (height, width, 3) through ``mask``: (1, height, width) float32 in 0..1."""
     import torch
 

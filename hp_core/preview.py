@@ -9,9 +9,8 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from hp_core.errors import OptionError
-from hp_core.face.crop import map_points
 from hp_core.pose.draw import distinct_maps
-from hp_core.values import FaceTrack, Intensity, PoseMaps
+from hp_core.values import FaceTrack, Intensity, PoseMaps, in_square
 
 _BAND = 40  # pixels under the pictures, for the words
 _RIDGE = 0.01  # of the mean variance of the channels
@@ -66,12 +65,12 @@ def _fitted(picture: np.ndarray, side: int) -> Image.Image:
 def _face(track: FaceTrack, frame: int, side: int) -> Image.Image:
     picture, square = _fitted(track.head_crops[frame], side), track.square_of(frame)
     draw = ImageDraw.Draw(picture)
-    box = map_points(track.boxes[frame].reshape(2, 2), square, side)  # (2, 2): corners
+    box = in_square(track.boxes[frame].reshape(2, 2), square, side)  # (2, 2): corners
     draw.rectangle((*box[0].tolist(), *box[1].tolist()), outline=_FOUND if track.found[frame] else _FILLED, width=2)
     if track.landmarks is not None:
-        for x, y in map_points(track.landmarks[frame, :, :2], square, side).tolist():
+        for x, y in in_square(track.landmarks[frame, :, :2], square, side).tolist():
             draw.point((x, y), fill=_FOUND)
-    for x, y in map_points(track.five_points[frame], square, side).tolist():
+    for x, y in in_square(track.five_points[frame], square, side).tolist():
         draw.ellipse((x - 2, y - 2, x + 2, y + 2), fill=_POINT)
     return picture
 

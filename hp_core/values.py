@@ -12,10 +12,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
 from hp_core.errors import OptionError, PortraitError
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
 
 ON_MISSING = ("error", "hold", "interpolate")
@@ -69,7 +70,7 @@ class _Savable:
                     content[f.name] = content[f.name].numpy()
                 elif "Fraction" in str(f.type):
                     content[f.name] = Fraction(content[f.name])
-                elif str(f.type).startswith("tuple"):
+                elif isinstance(content[f.name], list):  # no field is one; JSON knows no tuples
                     content[f.name] = tuple(content[f.name])
             value = cls(**content)
             value._check()
@@ -81,6 +82,18 @@ class _Savable:
 
     def _check(self) -> None:
         """Raise `ValueError` where the fields do not belong together; a file may come from anywhere."""
+
+
+Square = tuple[int, int, int, int]
+"""x1, y1, x2, y2 of a part of a picture, pixels; x2 and y2 are the first outside."""
+
+
+def in_square(points: np.ndarray, square: Square, size: int) -> np.ndarray:
+    """Points (..., 2 or more) of a picture, x and y first, in the pixels of its crop ``square`` at ``size`` pixels a side; float32."""
+    x1, y1, x2, y2 = square
+    out = np.array(points, np.float32)
+    out[..., :2] = (points[..., :2] - (x1, y1)) * (size / (x2 - x1), size / (y2 - y1))
+    return out
 
 
 @dataclass(frozen=True)
@@ -112,7 +125,7 @@ class FaceTrack(_Savable):
     landmarks: np.ndarray | None
     found: np.ndarray
     on_missing: str
-    square: tuple[int, int, int, int]
+    square: Square
     portrait: np.ndarray
     portrait_crop: np.ndarray
     crop_points: np.ndarray
@@ -124,16 +137,18 @@ class FaceTrack(_Savable):
     def __len__(self) -> int:
         return len(self.boxes)
 
-    @property
-    def points_in_square(self) -> np.ndarray:
-        """The `five_points`, (frames, 5, 2), less the way and the growth of a square that follows; pixels of the source's first frame."""
+    def in_first_square(self, points: np.ndarray) -> np.ndarray:
+        """Points (frames, n, 2 or more) of the source's frames, x and y first, with the shift and the zoom of a square that follows
+        removed: where they would lie had every frame been cut as the first one."""
         if self.squares is None:
-            return self.five_points
-        corner, side = self.squares[:, None, :2], (self.squares[:, 2] - self.squares[:, 0])[:, None, None]
-        points: np.ndarray = (self.five_points - corner) * (side[0] / side) + corner[0]
-        return points
+            return points
+        squares = self.squares.astype(np.float64)  # (frames, 4)
+        corners, sides = squares[:, None, :2], (squares[:, 2] - squares[:, 0])[:, None, None]
+        out = points.astype(np.float64)
+        out[..., :2] = (out[..., :2] - corners) * (sides[0] / sides) + corners[0]
+        return out.astype(points.dtype)
 
-    def square_of(self, frame: int) -> tuple[int, int, int, int]:
+    def square_of(self, frame: int) -> Square:
         """x1, y1, x2, y2 of the square crop of one frame."""
         if self.squares is None:
             return self.square

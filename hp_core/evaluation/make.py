@@ -12,6 +12,7 @@ from hp_core.errors import PortraitError
 from hp_core.evaluation.manifest import Row
 from hp_core.files import make_folder, written_beside
 from hp_core.progress import Notice, Stage, result
+from hp_core.values import Square
 
 if TYPE_CHECKING:
     import numpy as np
@@ -118,7 +119,7 @@ class Maker:
             square = yield from self._square(load_image(portrait))
         return replace(row, result=target, truth_square=square), take
 
-    def _square(self, portrait: np.ndarray) -> Stage[tuple[int, int, int, int]]:
+    def _square(self, portrait: np.ndarray) -> Stage[Square]:
         return (yield from self.pipeline.face_crop([portrait], total=1, crop=self.crop)).square
 
     def _sampling(self) -> Any:

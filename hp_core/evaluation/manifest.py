@@ -11,6 +11,7 @@ from typing import Any
 from hp_core.checks import check_choice
 from hp_core.errors import PortraitError
 from hp_core.records import csv_table, is_records, read_text
+from hp_core.values import Square
 
 PROTOCOLS = ("self", "cross")
 FILES = ("portrait", "driving", "result", "truth")
@@ -35,7 +36,7 @@ class Row:
     driving: Path | None = None
     result: Path | None = None
     truth: Path | None = None
-    truth_square: tuple[int, int, int, int] | None = None
+    truth_square: Square | None = None
 
     @property
     def key(self) -> str:
@@ -131,7 +132,7 @@ def _row(record: dict[str, Any], folder: Path, number: int) -> Row:
     return Row(str(given.get("pair", number)), str(given.get("system", "result")), **files, truth_square=square)
 
 
-def _square(value: Any) -> tuple[int, int, int, int]:
+def _square(value: Any) -> Square:
     parts = value.replace(",", " ").split() if isinstance(value, str) else value
     try:
         x1, y1, x2, y2 = (int(part) for part in parts)

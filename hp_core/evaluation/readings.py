@@ -112,12 +112,13 @@ class MotionReader:
 
 
 def _reading(face: Face, factor: float) -> FullReading:
-    landmarks, shapes, transform = face.landmarks, face.blendshapes, face.head_transform
-    assert landmarks is not None  # MediaPipe gives all three
+    landmarks, shapes, transform, angles = face.landmarks, face.blendshapes, face.head_transform, face.head_angles
+    assert landmarks is not None  # MediaPipe gives all of them
     assert shapes is not None
     assert transform is not None
+    assert angles is not None
+    yaw, pitch, roll = angles
     rotation = transform[:3, :3] / np.linalg.norm(transform[:3, :3], axis=0)
-    yaw, pitch, roll = _angles(rotation)
     points = _to_the_front(landmarks, rotation)
     corners = points[_MOUTH_CORNERS]
     width, height = float(np.linalg.norm(corners[0] - corners[1])), corners[:, 1].mean()
@@ -143,13 +144,6 @@ def _reading(face: Face, factor: float) -> FullReading:
         gaze_y=float(4.7 * iris_y - 3.3 * lid + 0.12 * look_y + 1.27),
         blendshapes=shapes,
     )
-
-
-def _angles(rotation: np.ndarray) -> tuple[float, float, float]:
-    """Yaw, pitch and roll in degrees, in the directions of the picture, of a rotation with y up and z towards the viewer."""
-    radians = np.arctan2(rotation[0, 2], rotation[2, 2]), np.arcsin(-rotation[1, 2]), np.arctan2(-rotation[1, 0], rotation[0, 0])
-    yaw, pitch, roll = (float(angle) for angle in np.degrees(radians))
-    return yaw, pitch, roll
 
 
 def _to_the_front(landmarks: np.ndarray, rotation: np.ndarray) -> np.ndarray:

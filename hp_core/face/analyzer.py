@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
+
+import numpy as np
 
 from hp_core.errors import OptionError
-
-if TYPE_CHECKING:
-    import numpy as np
 
 ANALYZERS = ("mediapipe", "insightface", "yolo")
 MAX_FACES = 32  # in one picture
@@ -40,6 +39,21 @@ class Face:
     blendshapes: np.ndarray | None = None
     head_transform: np.ndarray | None = None
     embedding: np.ndarray | None = None
+
+    @property
+    def head_angles(self) -> tuple[float, float, float] | None:
+        """Yaw, pitch and roll of the head in degrees, or None where the detector gives no `head_transform`.
+
+        As `hp_core.demo.performance.Performance` counts them: positive yaw turns the nose to the image right, positive pitch lowers
+        it, positive roll tilts the head clockwise; the head nods first, turns then and is tilted last.
+        """
+        if self.head_transform is None:
+            return None
+        rotation = np.asarray(self.head_transform, np.float64)[:3, :3]  # x right, y up, z to the viewer
+        rotation = rotation / np.linalg.norm(rotation, axis=0)
+        yaw = np.arcsin(np.clip(-rotation[2, 0], -1, 1))
+        pitch, roll = np.arctan2(rotation[2, 1], rotation[2, 2]), np.arctan2(-rotation[1, 0], rotation[0, 0])
+        return float(np.degrees(yaw)), float(np.degrees(pitch)), float(np.degrees(roll))
 
     @property
     def area(self) -> float:

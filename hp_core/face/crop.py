@@ -9,6 +9,7 @@ from PIL import Image
 
 from hp_core.config import FaceConfig
 from hp_core.errors import FaceError
+from hp_core.values import Square
 
 # ArcFace's five-point template for a 112x112 image (Deng et al. 2019), x and y in pixels.
 ARCFACE_SIZE = 112
@@ -17,7 +18,7 @@ ARCFACE_TEMPLATE = np.array(
 )
 
 
-def square_box(box: np.ndarray, image_size: tuple[int, int], *, growth: float = 1.0) -> tuple[int, int, int, int]:
+def square_box(box: np.ndarray, image_size: tuple[int, int], *, growth: float = 1.0) -> Square:
     """The square crop around a face.
 
     The box grows by ``growth`` of its own size on every side and is clamped to the image; in it lies the largest square,
@@ -53,9 +54,7 @@ def _square(box: np.ndarray, image_size: tuple[int, int], growth: float) -> tupl
     return left, top, side
 
 
-def square_following(
-    box: np.ndarray, first_box: np.ndarray, image_size: tuple[int, int], *, growth: float = 1.0
-) -> tuple[int, int, int, int]:
+def square_following(box: np.ndarray, first_box: np.ndarray, image_size: tuple[int, int], *, growth: float = 1.0) -> Square:
     """The square of the first frame, moved and scaled with the face: at the picture's edge it is pushed inside, not shrunk as
     `square_box` would be, for then the head would grow there.
 
@@ -77,7 +76,7 @@ def square_following(
     return x1, y1, x2, y2
 
 
-def crop_square(image: np.ndarray, square: tuple[int, int, int, int], size: int) -> Image.Image:
+def crop_square(image: np.ndarray, square: Square, size: int) -> Image.Image:
     """``image`` (height, width, 3) uint8 cut by ``square`` and resized to ``size`` with PIL's bicubic.
 
     Raises:
@@ -94,7 +93,7 @@ def head_crop(crop: Image.Image, config: FaceConfig) -> np.ndarray:
     return _resized(crop, config.head_size)
 
 
-def motion_box(points: np.ndarray, first_box: np.ndarray, *, widening: float = 0.45) -> tuple[int, int, int, int]:
+def motion_box(points: np.ndarray, first_box: np.ndarray, *, widening: float = 0.45) -> Square:
     """The motion crop: between the eyebrows and the bottom of the mouth (paper 3.3).
 
     Each side of the five points' extent moves by ``widening`` of the way to the side of the first frame's face box, so the
@@ -157,12 +156,6 @@ def arcface_align(image: np.ndarray, points: np.ndarray) -> np.ndarray:
     map_y = (inverse[1, 0] * xs + inverse[1, 1] * ys + inverse[1, 2]).astype(np.float32)
     warped = cv2.remap(image.astype(np.float32) / 255, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
     return np.asarray(warped, dtype=np.float32)
-
-
-def map_points(points: np.ndarray, square: tuple[int, int, int, int], size: int) -> np.ndarray:
-    """Points of the picture, (n, 2), in the pixels of its square crop at ``size``."""
-    x1, y1, x2, y2 = square
-    return ((points - (x1, y1)) * (size / (x2 - x1), size / (y2 - y1))).astype(np.float32)
 
 
 def _resized(image: Image.Image, size: int) -> np.ndarray:

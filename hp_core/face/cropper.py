@@ -11,6 +11,7 @@ from hp_core.checks import check_choice, check_range
 from hp_core.config import FaceConfig
 from hp_core.face.analyzer import Face
 from hp_core.face.crop import crop_square, head_crop, motion_crop, square_box, square_following
+from hp_core.values import Square
 
 CROPS = ("face", "whole", "follow")
 STIFFNESS = 12  # frames, half a second of film
@@ -30,7 +31,7 @@ class CroppedFrame:
 
     face: Face
     found: bool
-    square: tuple[int, int, int, int]
+    square: Square
     head: np.ndarray
     motion: np.ndarray
 

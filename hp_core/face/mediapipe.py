@@ -15,6 +15,7 @@ from hp_core.errors import FaceError
 from hp_core.face.analyzer import MAX_FACES, Face
 from hp_core.face.model_files import default_places, find_model
 from hp_core.image import check_picture
+from hp_core.values import Square
 
 MODEL_FILE = "face_landmarker.task"
 REMEDY = (
@@ -42,9 +43,6 @@ Texture that passes for a face in one of the many tiles does not pass in every c
 
 _HALF_FOV_TANGENT = math.tan(math.radians(63 / 2))
 """MediaPipe's head transform assumes a camera with a vertical field of view of 63 degrees."""
-
-Rectangle = tuple[int, int, int, int]
-"""Left, top, right, bottom in pixels, the last two exclusive."""
 
 
 def model_places() -> list[Path]:
@@ -130,7 +128,7 @@ class MediaPipeAnalyzer:
         """Free the native session; the analyzer cannot be used afterwards. Closing twice is harmless."""
         self._finalizer()
 
-    def _search(self, image: np.ndarray, tiles: list[Rectangle]) -> list[Face]:
+    def _search(self, image: np.ndarray, tiles: list[Square]) -> list[Face]:
         """Faces in ``tiles``, each once and confirmed in crops of its own."""
         found = [(_off_centre(face, tile), face) for tile in tiles for face in self._detect_in(image, tile)]
         kept: list[Face] = []
@@ -161,7 +159,7 @@ class MediaPipeAnalyzer:
                 return again
         return None
 
-    def _detect_in(self, image: np.ndarray, part: Rectangle) -> list[Face]:
+    def _detect_in(self, image: np.ndarray, part: Square) -> list[Face]:
         """Faces in one rectangle of ``image``, in the coordinates of the whole."""
         left, top, right, bottom = part
         width, height = right - left, bottom - top
@@ -189,7 +187,7 @@ class MediaPipeAnalyzer:
         return faces
 
 
-def _tile_levels(width: int, height: int) -> Iterator[list[Rectangle]]:
+def _tile_levels(width: int, height: int) -> Iterator[list[Square]]:
     """Overlapping tiles that cover the picture, one list for each size, the largest first."""
     for level in range(1, _SCAN_LEVELS + 1):
         side = max(width, height) >> level
@@ -203,7 +201,7 @@ def _starts(length: int, side: int) -> list[int]:
     return [int(start) for start in np.linspace(0, room, math.ceil(room / (side * _TILE_STEP)) + 1)]
 
 
-def _off_centre(face: Face, part: Rectangle) -> float:
+def _off_centre(face: Face, part: Square) -> float:
     return math.dist(face.center, ((part[0] + part[2]) / 2, (part[1] + part[3]) / 2))
 
 

@@ -12,13 +12,13 @@ from hp_core.config import FaceConfig
 from hp_core.errors import FaceError, OptionError
 from hp_core.face.analyzer import Face, FaceAnalyzer
 from hp_core.face.choose import CHOICES, Which, choose_face
-from hp_core.face.crop import crop_square, map_points
+from hp_core.face.crop import crop_square
 from hp_core.face.cropper import CROPS, STIFFNESS, CroppedFrame, Cropper
 from hp_core.face.follow import Follower, same_face
 from hp_core.face.likeness import Likeness
 from hp_core.face.shots import CUT, Shots
 from hp_core.progress import Notice, Progress, Stage
-from hp_core.values import ON_MISSING, FaceTrack
+from hp_core.values import ON_MISSING, FaceTrack, Square, in_square
 
 __all__ = ["CHOICES", "CROPS", "STIFFNESS", "FaceTracker", "choose_face", "same_face", "track_faces"]
 
@@ -195,12 +195,12 @@ class FaceTracker:
             squares=np.array([frame.square for frame in self._done], np.int32) if self.crop == "follow" else None,
         )
 
-    def _portrait(self, first: Face, square: tuple[int, int, int, int]) -> tuple[np.ndarray, np.ndarray, bool]:
+    def _portrait(self, first: Face, square: Square) -> tuple[np.ndarray, np.ndarray, bool]:
         """The first frame's square crop, the five points in it, and whether they were found there."""
         assert self._first_image is not None
         size = self.config.image_size
         crop = np.asarray(crop_square(self._first_image, square, size))
-        expected = map_points(first.five_points, square, size)
+        expected = in_square(first.five_points, square, size)
         candidates = [face.five_points for face in self.analyzer.detect(crop)]
         nearest = min(candidates, key=lambda points: float(np.abs(points - expected).sum()), default=None)
         # A neighbour's face may lie in the crop too; more than a tenth of the side away it is not this one.

@@ -24,7 +24,9 @@ def estimate_intensity(track: FaceTrack, config: MotionConfig) -> Intensity:
 
     Where the square follows the subject, its way across the picture is no motion of the head.
     """
-    return Intensity(*estimate(track.points_in_square, config), chunk=config.chunk, rule=config.intensity, levels=config.levels)
+    return Intensity(
+        *estimate(track.in_first_square(track.five_points), config), chunk=config.chunk, rule=config.intensity, levels=config.levels
+    )
 
 
 def motion_tokens(refined: Tensor, rotation: Tensor, translation: Tensor, *, translation_rule: str) -> Tensor:

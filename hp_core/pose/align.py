@@ -14,9 +14,9 @@ from hp_core.checks import check_range
 from hp_core.config import AlignConfig
 from hp_core.errors import OptionError, PortraitError
 from hp_core.pose.draw import EYE_POINTS, LIMBS
-from hp_core.pose.keypoints import BODY, FACE, HANDS, NECK, NOSE, VISIBLE, filled, from_track, in_square
+from hp_core.pose.keypoints import BODY, FACE, HANDS, NECK, NOSE, VISIBLE, filled, from_track
 from hp_core.progress import Notice, Stage
-from hp_core.values import FaceTrack, PoseKeypoints, PoseMaps
+from hp_core.values import FaceTrack, PoseKeypoints, PoseMaps, in_square
 
 _UPPER_FACE = [33, 263, 133, 362, 168, 6, 2, 234, 454]
 """MediaPipe's corners of the eyes, bridge and base of the nose, and temples."""
@@ -79,13 +79,13 @@ def align_pose(
     missing = int((~moving.found).sum())
     if missing:
         yield Notice(f"{missing} of {len(moving)} frames of the {moving.source} show nobody and were filled by {config.on_missing}.")
-    points, five_points = as_cut(filled(moving, config.on_missing).points, driving), as_cut(driving.five_points, driving)
+    points, five_points = driving.in_first_square(filled(moving, config.on_missing).points), driving.in_first_square(driving.five_points)
     if config.mode == "identity":
         x1, y1, x2, _ = driving.square_of(0)
         fit = Alignment(size / (x2 - x1), (-x1 * size / (x2 - x1), -y1 * size / (x2 - x1)))
     else:
         standing = _of_clip("portrait", portrait, portrait_keypoints, frames=1)
-        target = in_square(filled(standing, "error").points[0], portrait.square, (size, size))
+        target = in_square(filled(standing, "error").points[0], portrait.square, size)
         scale = None
         if driving_keypoints is None or portrait_keypoints is None:
             x1, _, x2, _ = portrait.square
@@ -105,18 +105,6 @@ def align_pose(
         scale=fit.scale,
         offset=fit.offset,
     )
-
-
-def as_cut(points: np.ndarray, track: FaceTrack) -> np.ndarray:
-    """Points (frames, n, 2 or more) of the driver's pictures where they would lie in them, had every frame been cut as the first one:
-    a square that follows takes the subject's way through the picture out, for the tokens and for the skeleton alike."""
-    if track.squares is None:
-        return points
-    squares = track.squares.astype(np.float64)  # (frames, 4)
-    corners, sides = squares[:, None, :2], (squares[:, 2] - squares[:, 0])[:, None, None]
-    out = points.astype(np.float64)
-    out[..., :2] = (out[..., :2] - corners) * (sides[0] / sides) + corners[0]
-    return out.astype(np.float32)
 
 
 def head_sizes(track: FaceTrack) -> np.ndarray:

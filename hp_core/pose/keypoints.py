@@ -220,15 +220,6 @@ def filled(keypoints: PoseKeypoints, rule: str) -> PoseKeypoints:
     return PoseKeypoints(points, keypoints.found, keypoints.size, keypoints.source)
 
 
-def in_square(points: np.ndarray, square: tuple[int, int, int, int], size: tuple[int, int]) -> np.ndarray:
-    """Points (..., 3) of a picture in the pixels of its crop ``square`` = x1, y1, x2, y2 at ``size`` = width, height."""
-    x1, y1, x2, y2 = square
-    out = points.copy()
-    out[..., 0] = (points[..., 0] - x1) * (size[0] / (x2 - x1))
-    out[..., 1] = (points[..., 1] - y1) * (size[1] / (y2 - y1))
-    return out
-
-
 def _person(person: dict[str, Any], canvas: tuple[int, int]) -> np.ndarray:
     """(128, 3); parts that are absent have a confidence of 0."""
     body = np.asarray(person["pose_keypoints_2d"] or np.zeros((BODY.stop, 3)), np.float32).reshape(-1, 3)

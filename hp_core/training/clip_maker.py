@@ -6,19 +6,19 @@ import zipfile
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hp_core.config import FaceConfig
 from hp_core.errors import FaceError, PortraitError
 from hp_core.face.analyzer import Face, FaceAnalyzer
-from hp_core.face.crop import crop_square, map_points, square_box
+from hp_core.face.crop import crop_square, square_box
 from hp_core.face.shots import CUT, Shots
 from hp_core.face.track import FaceTracker
 from hp_core.pose.keypoints import BODY, followed
 from hp_core.training.clips import Clip
-from hp_core.values import FaceTrack
+from hp_core.values import FaceTrack, Square, in_square
 
 if TYPE_CHECKING:
     from hp_core.pose.dwpose import DwposeEstimator
@@ -50,7 +50,7 @@ class ClipMaker:
     ):
         self.config, self.options, self.length = config, options, length
         self._estimator, self._people = estimator, list[list[np.ndarray]]()
-        self.square: tuple[int, int, int, int] | None = None
+        self.square: Square | None = None
         self._analyzer, self._seen = analyzer, _Seen(analyzer)
         self._tracker = FaceTracker(self._seen, config, which="largest", on_missing="interpolate")
         self._faces: list[Face | None] = []  # of the followed person, frame by frame
@@ -160,8 +160,8 @@ class ClipMaker:
 
     def _rotation(self) -> np.ndarray | None:
         """(F, 3) float32 degrees; None with an analyzer without a head transform."""
-        transforms = {index: face.head_transform for index, face in enumerate(self._faces) if face is not None}
-        known = [(index, head_angles(transform)) for index, transform in transforms.items() if transform is not None]
+        turned = {index: face.head_angles for index, face in enumerate(self._faces) if face is not None}
+        known = [(index, angles) for index, angles in turned.items() if angles is not None]
         if not known:
             return None
         at, angles = [index for index, _ in known], np.array([angle for _, angle in known])
@@ -173,7 +173,7 @@ class ClipMaker:
 
     def _mapped(self, points: np.ndarray) -> np.ndarray:
         assert self.square is not None
-        return map_points(points, self.square, self.config.image_size)
+        return in_square(points, self.square, self.config.image_size)
 
     def _body(self, points: np.ndarray) -> np.ndarray:
         return np.concatenate([self._mapped(points[:, :2]), points[:, 2:]], axis=1).astype(np.float32)
@@ -191,19 +191,6 @@ class _Seen:
 
     def close(self) -> None:
         pass
-
-
-def head_angles(transform: Any) -> tuple[float, float, float]:
-    """Yaw, pitch, roll in degrees of a head transform (4, 4), x right, y up, z to the viewer.
-
-    As `hp_core.demo.performance.Performance` counts them: positive yaw turns the nose to the image right, positive pitch lowers
-    it, positive roll tilts the head clockwise; the head nods first, turns then and is tilted last.
-    """
-    rotation = np.asarray(transform, np.float64)[:3, :3]
-    rotation = rotation / np.linalg.norm(rotation, axis=0)
-    yaw = np.arcsin(np.clip(-rotation[2, 0], -1, 1))
-    pitch, roll = np.arctan2(rotation[2, 1], rotation[2, 2]), np.arctan2(-rotation[1, 0], rotation[0, 0])
-    return float(np.degrees(yaw)), float(np.degrees(pitch)), float(np.degrees(roll))
 
 
 def read_keypoints(path: Path, frames: int) -> np.ndarray:

@@ -146,7 +146,11 @@ def feature_store(config: TrainConfig, weights: Path, folder: Path, *, held_out:
     device = default_device()
     models = yield from load_models(weights, device=device, dtype=torch.float32, to_be_trained=True)
     # Of the VAE the encoder alone: the decoder stage rewrites the rest, and the clips still serve.
-    seen_by = ({"vae": models.vae.encoder, "quant": models.vae.quant_conv}, {"expression": models.expression}, {"headpose": models.headpose})
+    seen_by = (
+        {"vae": models.vae.encoder, "quant": models.vae.quant_conv},
+        {"expression": models.expression},
+        {"headpose": models.headpose},
+    )
     seen_with = [*map(sign_fingerprint, seen_by), _digest(weights, "arcface")]
     variants = 1 if held_out else data.motion_variants
     facts = part.facts | {"weights": seen_with, "jitter": config.motion.jitter, "motion_variants": variants}
@@ -194,5 +198,4 @@ def _save(weights: Path, name: str, state: dict[str, Tensor]) -> None:
     mark_trained(weights, name)
     config = read_config(weights)
     if name == "unet" and not config.trained:
-        for _ in write_config(weights, replace(config, trained=True)):
-            pass
+        write_config(weights, replace(config, trained=True))

@@ -75,8 +75,7 @@ def prepare_weights(config: TrainConfig, weights: Path) -> Stage[None]:
         if arcface is not None:
             _copy_arcface(arcface, stage)
         write_begun(stage, Begun(chosen_by(config), tuple(untrained)))
-        for _ in write_config(stage, replace(model, trained=model.trained and begun_whole.get("unet", False))):
-            pass
+        write_config(stage, replace(model, trained=model.trained and begun_whole.get("unet", False)))
 
 
 def _go_on(config: TrainConfig, weights: Path) -> Stage[None]:
@@ -106,8 +105,7 @@ def _go_on(config: TrainConfig, weights: Path) -> Stage[None]:
             save_module(weights, name, module.state_dict(), torch.float32)
             mark_trained(weights, name)
             if name == "unet" and whole and (start / "portrait.json").is_file():
-                for _ in write_config(weights, replace(model, trained=read_config(start).trained)):
-                    pass
+                write_config(weights, replace(model, trained=read_config(start).trained))
             yield Notice(f"{given} was not there when {weights} was begun, and is taken now.")
     arcface = CATALOG["arcface"].find(start)
     if arcface is not None and CATALOG["arcface"].find(weights) is None:

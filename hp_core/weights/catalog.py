@@ -55,11 +55,6 @@ class WeightFile:
         """Whether it is of ``group``; `all` holds every file."""
         return group in ("all", self.group, *self.also)
 
-    @property
-    def required(self) -> bool:
-        """Whether `animate` cannot run without it."""
-        return self.group == "animate"
-
     def find(self, folder: Path) -> Path | None:
         """The file inside ``folder``: `.safetensors` before the published name where both lie there, None where neither does."""
         for name in (*self.alternatives, self.path):
@@ -223,9 +218,8 @@ CATALOG: dict[str, WeightFile] = {
     )
 }
 GROUPS = ("animate", "identity", "faces", "yolo", "dwpose", "evaluation", "training")
-# Configurations are optional: a folder without them has the released values.
 MODULES = ("expression", "headpose", "motion_proj", "dino", "image_proj", "pose_guider", "unet", "vae")
-
+"""Without which nothing can be animated; configurations are optional: a folder without them has the released values."""
 
 DEMO_WEIGHTS = Path(__file__).parents[1] / "demo" / "weights"
 """The small set that comes with the package, for drawn people at 128x128."""

@@ -45,7 +45,7 @@ def inspect_folder(folder: Path) -> Iterator[FileReport]:
     config = read_config(folder)
     for entry in CATALOG.values():
         path = entry.find(folder)
-        optional = not entry.required or entry.name.endswith("_config")
+        optional = entry.name not in MODULES
         if path is None:
             why = "released values are used" if entry.name.endswith("_config") else entry.purpose
             yield FileReport(entry.name, entry.path, "absent" if optional else "missing", why)
@@ -137,14 +137,15 @@ def save_module(folder: Path, name: str, tensors: dict[str, torch.Tensor], dtype
     return path
 
 
-def write_config(folder: Path, config: PortraitConfig) -> Iterator[Path]:
-    """Write the JSON files that describe ``config``; yields each."""
-    for name, text in config_files(config).items():
+def write_config(folder: Path, config: PortraitConfig) -> list[Path]:
+    """Write the JSON files that describe ``config``."""
+    files = config_files(config)
+    for name, text in files.items():
         path = folder / name
         make_folder(path.parent)
         with written_beside(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
-        yield path
+    return [folder / name for name in files]
 
 
 def init_folder(folder: Path, preset: str, *, seed: int = 0, dtype: str = "fp16") -> Iterator[Path]:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from hp_core.config import FaceConfig
 from hp_core.errors import FaceError
-from hp_core.face.crop import ARCFACE_TEMPLATE, arcface_align, crop_square, map_points, motion_box, motion_crop, similarity, square_box
+from hp_core.face.crop import ARCFACE_TEMPLATE, arcface_align, crop_square, motion_box, motion_crop, similarity, square_box
+from hp_core.values import in_square
 
 sizes = st.tuples(st.integers(64, 2000), st.integers(64, 2000))
 
@@ -118,4 +119,4 @@ def test_points_keep_their_place_in_the_square(case):
     size, box = case
     square = square_box(box, size)
     corners = np.array([[square[0], square[1]], [square[2], square[3]]], float)
-    np.testing.assert_allclose(map_points(corners, square, 512), [[0, 0], [512, 512]], atol=1e-3)
+    np.testing.assert_allclose(in_square(corners, square, 512), [[0, 0], [512, 512]], atol=1e-3)

@@ -10,8 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hp_core.errors import OptionError
-from hp_core.face.crop import crop_square, head_crop, map_points, motion_crop, square_box
+from hp_core.face.crop import crop_square, head_crop, motion_crop, square_box
 from hp_core.face.track import CROPS, FaceTracker
+from hp_core.values import in_square
 from tests.face.scripted import CONFIG, Scripted, face, track
 
 WIDE = (300, 1200)
@@ -43,7 +44,7 @@ def test_a_face_of_constant_speed_stays_where_it_is_in_its_crop(stiffness, speed
     """All along, since the window stays symmetric; within the rounding of the square to whole pixels."""
     clip = [[face(570 + speed * (i - frames / 2), 110 + speed / 10 * i, side)] for i in range(frames)]
     result = track(clip, WIDE, crop="follow", stiffness=stiffness)
-    places = np.stack([map_points(result.five_points[i], result.square_of(i), 1) for i in range(frames)])  # 0..1 of the side
+    places = np.stack([in_square(result.five_points[i], result.square_of(i), 1) for i in range(frames)])  # 0..1 of the side
     inside = (result.boxes[:, :2].min(1) > side) & (result.boxes[:, 2] < WIDE[1] - side) & (result.boxes[:, 3] < WIDE[0] - side)
     assert np.ptp(places[inside], axis=0).max(initial=0) * 3 * side <= 2
     assert np.ptp(result.squares[inside, 2] - result.squares[inside, 0]) <= 1 if inside.any() else True

@@ -26,13 +26,14 @@ from hp_core.demo.performance import Performance
 from hp_core.demo.render import render
 from hp_core.errors import OptionError, PortraitError
 from hp_core.face.analyzer import Face, FaceAnalyzer, create_analyzer
-from hp_core.face.crop import head_crop, map_points
+from hp_core.face.crop import head_crop
 from hp_core.face.track import FaceTracker
 from hp_core.progress import Notice, Stage, result
 from hp_core.training.clips import Clip
 from hp_core.training.journal import JOURNAL
 from hp_core.training.prepare import REPORT, PrepareOptions, PrepareReport, prepare
 from hp_core.training.shards import ShardSource, ShardWriter
+from hp_core.values import in_square
 from hp_core.video import VideoWriter, read_frames
 
 SIZE, FPS = 256, Fraction(30000, 1001)
@@ -139,8 +140,8 @@ def test_a_clip_is_what_the_tracker_sees(videos: Path, shards: Path, analyzer: F
     assert np.abs(clip.head_crops.astype(int) - track.head_crops).mean() < 2
     np.testing.assert_array_equal(clip.head_crops[3], head_crop(Image.fromarray(clip.frames[3]), CONFIG))
     np.testing.assert_array_equal(clip.five_points, track.five_points)
-    np.testing.assert_array_equal(clip.crop_points[9], map_points(track.five_points[9], track.square, 128))
-    np.testing.assert_array_equal(clip.landmarks[9], map_points(track.landmarks[9, :, :2], track.square, 128))
+    np.testing.assert_array_equal(clip.crop_points[9], in_square(track.five_points[9], track.square, 128))
+    np.testing.assert_array_equal(clip.landmarks[9], in_square(track.landmarks[9, :, :2], track.square, 128))
     assert clip.keypoints is None
     np.testing.assert_allclose(clip.rotation[:, 0], TURN[10:20], atol=6)
 
