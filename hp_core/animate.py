@@ -62,7 +62,7 @@ def prepare(
             with about(driver.path, OptionError):
                 driver.motion.check_encoder(pipeline.models.motion_fingerprint)
     edit = options.motion
-    if options.pose.mode != "released" and ((edit.rotation, edit.turn) != (1, 1) or edit.yaw or edit.pitch or edit.roll):
+    if options.pose.draws_skeleton and ((edit.rotation, edit.turn) != (1, 1) or edit.yaw or edit.pitch or edit.roll):
         yield Notice(
             f"The pose mode is {options.pose.mode}: the skeleton has the driver's own head, the change of it is in the motion alone."
         )
@@ -128,7 +128,7 @@ def dwpose_for(options: AnimateOptions, files: tuple[Path, Path] | None) -> Stag
         OptionError: the style draws nothing.
         WeightsError: it is asked for and cannot be had.
     """
-    if options.pose.mode == "released":
+    if not options.pose.draws_skeleton:
         return None
     from hp_core.pose.align import check_drawn
     from hp_core.pose.dwpose import REMEDY, DwposeEstimator
@@ -221,7 +221,7 @@ class _Run:
                 )
             motion = yield from pipeline.motion(track, pipeline.intensity(track, options.intensity))
             squares = [track.square_of(frame) for frame in range(count)]
-            if options.pose.mode != "released":
+            if options.pose.draws_skeleton:
                 pose = yield from self._pose(track, portrait, people)
             del track  # its crops grow with the clip
         motion = at_rate(motion, fps)  # in whose frames the neutral one is counted
@@ -254,8 +254,9 @@ class _Run:
         if self.options.view != "portrait":
             return []
         people, options = [each.portrait for each in performances], self.options
+        region = options.paste_region
         return [  # what lies between two faces is shared once: the later one leaves the earlier one's part as it finds it
-            Paster(one, region=options.paste_region, match_colour=options.match_colour, beside=people[:earlier])
+            Paster(one, region=region, match_colour=options.match_colour, beside=people[:earlier] if region == "face" else ())
             for earlier, one in enumerate(people)
         ]
 

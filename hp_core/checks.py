@@ -18,6 +18,13 @@ def check_range(name: str, value: float, low: float, high: float = float("inf"))
         raise OptionError(f"{name} is {value:g}; it must be {limit}.")
 
 
+def check_part(start: int, frames: int | None) -> None:
+    """Raise `OptionError` unless a part of a clip may begin at number ``start`` and be ``frames`` long; None: to its end."""
+    check_range("start", start, 0)
+    if frames is not None:
+        check_range("frames", frames, 1)
+
+
 def frames_from(start: int, limit: int | None, frames: int, what: object) -> int:
     """How many frames of ``what``, which has ``frames``, are used from number ``start`` on; at most ``limit``, if any.
 

@@ -125,11 +125,15 @@ class Paster:
         beside: others of the same picture, whose faces an ellipse leaves out.
 
     Raises:
-        OptionError: an unknown ``region``.
+        OptionError: an unknown ``region``, or others ``beside`` and another region than `face`.
     """
 
     def __init__(self, portrait: FaceTrack, *, region: str = "crop", match_colour: bool = False, beside: Sequence[FaceTrack] = ()) -> None:
         check_choice("region", region, PASTE_REGIONS)
+        if beside and region != "face":
+            raise OptionError(
+                f"Faces beside this one are named, and region is {region}, which pastes the whole square over them. Set region to face."
+            )
         self.portrait, self.region, self.match_colour = portrait, region, match_colour
         x1, y1, x2, y2 = portrait.square
         if region == "face":
@@ -192,7 +196,7 @@ def paste_clip(
         (frames, height, width, 3) and the mask (1, height, width), both float32 in 0..1.
 
     Raises:
-        OptionError: ``images`` are no colour squares, ``onto`` is of another size than the portrait, or an unknown ``region``.
+        OptionError: ``images`` are no colour squares, ``onto`` is of another size than the portrait, or see `Paster`.
     """
     import torch
 

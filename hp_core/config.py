@@ -21,16 +21,15 @@ INTENSITY_RULES = ("released", "paper")
 POSE_MODES = ("released", "paper", "identity")
 POSE_DRAWINGS = ("controlnet", "mimicmotion")
 POSE_PARTS = ("body", "face", "hands", "eyes")
-POSE_MISSING = ("interpolate", "hold", "error")
+ON_MISSING = ("error", "hold", "interpolate")
+FPS_RANGE = (0.1, 1000.0)
 MOTION_FILTERS = ("savgol", "one_euro")
 MOTION_ENDS = ("as it is", "loop", "ping-pong")
 MOTION_PACES = ("stretch", "keep")  # of a clip brought to another's length: over as many frames, or at its own speed, cut off or held
 ABLATIONS = ("memory_bank", "iame", "id_features", "im_adapter")  # parts that the paper's Table 2 takes out
 MOTION_TRANSLATIONS = ("as it is", "released", "predicted")
-KERNELS = ("auto", "flash", "efficient", "math")
-"""Of torch's scaled dot product attention; `auto` is the fastest that fits."""
-UNET_STORAGES = ("compute", "fp8")
-"""How the UNet's weights are kept: in the dtype of the computation, or in eight bits (`hp_core.weights.fp8`)."""
+KERNELS = ("auto", "flash", "efficient", "math")  # of torch's scaled dot product attention; `auto` is the fastest that fits
+UNET_STORAGES = ("compute", "fp8")  # the UNet's weights stay in the dtype of the computation, or in eight bits (`hp_core.weights.fp8`)
 MEMORY_MODES = ("resident", "frugal", "streamed")
 """Where networks are while their stage does not run, from the most memory on the device to the least (`hp_core.memory`)."""
 
@@ -91,7 +90,7 @@ class MotionConfig:
         check_choice("motion.activation", self.activation, ("relu2", "silu"))
         check_range("motion.depth", self.depth, 1)
         check_range("motion.levels", self.levels, 2)
-        check_range("motion.chunk", self.chunk, 1)
+        check_range("motion.chunk", self.chunk, 2)  # one frame alone does not move
 
 
 @dataclass(frozen=True)
@@ -178,9 +177,14 @@ class AlignConfig:
 
     def __post_init__(self) -> None:
         check_choice("mode", self.mode, POSE_MODES)
-        check_choice("on_missing", self.on_missing, POSE_MISSING)
+        check_choice("on_missing", self.on_missing, ON_MISSING)
         check_range("strength", self.strength, -4, 4)
         check_range("reference", self.reference, -1)
+
+    @property
+    def draws_skeleton(self) -> bool:
+        """Whether the guider sees a skeleton; else it sees black, as released."""
+        return self.mode != "released"
 
 
 @dataclass(frozen=True)
@@ -214,7 +218,8 @@ class MotionEdit:
         for name in ("yaw", "pitch", "roll"):
             check_range(name, getattr(self, name), -90, 90)
         check_range("neutral", self.neutral, -1)
-        for name in ("fps", "frames", "hold_before", "hold_after"):
+        check_range("fps", self.fps or 1, *FPS_RANGE)
+        for name in ("frames", "hold_before", "hold_after"):
             check_range(name, getattr(self, name), 0)
 
     @property
@@ -270,15 +275,10 @@ class SamplingConfig:
         check_range("window", self.window, 1)
         check_range("decode_chunk", self.decode_chunk, 1)
         check_range("decode_overlap", self.decode_overlap, 0, self.decode_chunk - 1)
-        check_range("pad_frames", self.pad_frames, 0)
-        check_range("shift", self.shift, 0)
-        check_range("fps", self.fps, 0)
-        check_range("motion_bucket_id", self.motion_bucket_id, 0)
-        check_range("noise_aug", self.noise_aug, 0)
+        for name in ("pad_frames", "shift", "fps", "motion_bucket_id", "noise_aug"):
+            check_range(name, getattr(self, name), 0)
         if self.reuse_every > 1 and self.branches == "together":
-            raise OptionError(
-                f"reuse_every is {self.reuse_every}, which keeps what each branch says by itself. Set branches to one by one."
-            )
+            raise OptionError(f"reuse_every is {self.reuse_every}, which keeps what each branch says. Set branches to one by one.")
         if not 0 <= self.overlap < self.window:
             raise OptionError(f"overlap is {self.overlap}, the window {self.window} frames; it must be 0 or more and below the window.")
         for name in ("appearance_guidance", "motion_guidance"):

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from hp_core.animate import Take, prepare
 from hp_core.appearance.encode import encode_appearance
-from hp_core.checks import check_choice, frames_from
+from hp_core.checks import check_choice, check_part, frames_from
 from hp_core.config import AlignConfig, PortraitConfig, SamplingConfig
 from hp_core.errors import FaceError, OptionError, PortraitError, about
 from hp_core.face.analyzer import FaceAnalyzer, create_analyzer
@@ -219,9 +219,12 @@ class PortraitPipeline:
         """The motion of a video or a picture as a value to keep; for the options see `AnimateOptions`.
 
         Raises:
-            PortraitError: an unusable video, or one without the face.
+            PortraitError: an unusable video, or one without the face; a part of it that cannot be.
         """
+        check_part(start, frames)
         driver = Driver.open(driving, frames)
+        if driver.still is not None and start:
+            raise OptionError(f"start is {start}, and {driving} is a picture, which has one frame. Leave it out.")
         if driver.motion is not None:
             raise OptionError(f"{driving} is a motion already. Name the video it is to come from.")
         count, face = frames_from(start, frames, driver.frames, driving), self.meant(which)

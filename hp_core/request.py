@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hp_core.checks import check_choice, check_range, frames_from
+from hp_core.checks import check_choice, check_part, check_range, frames_from
 from hp_core.compose import PASTE_REGIONS
-from hp_core.config import MOTION_PACES, AlignConfig, MotionEdit
+from hp_core.config import INTENSITY_RULES, MOTION_PACES, AlignConfig, MotionEdit
 from hp_core.errors import OptionError
 from hp_core.face.choose import CHOICES, Which
 from hp_core.face.cropper import CROPS, MAX_STIFFNESS, STIFFNESS
@@ -111,19 +111,19 @@ class AnimateOptions:
                     f"{name} is '{which}'; choose one of {', '.join(CHOICES)}, an index from 0, a point X,Y, or like:PICTURE."
                 )
         if self.intensity is not None:
-            check_choice("intensity", self.intensity, ("released", "paper"))
+            check_choice("intensity", self.intensity, INTENSITY_RULES)
         if self.people and self.view != "portrait":
             raise OptionError(f"view is {self.view}, and several people are pasted into one picture. Choose the view portrait.")
         if self.people and self.head_from is not None:
             raise OptionError(
                 f"The head comes from {self.head_from}, and there are several people. Mix each one's motion with `hp-portrait motion mix`."
             )
-        if self.head_from is not None and self.pose.mode != "released":
+        if self.head_from is not None and self.pose.draws_skeleton:
             raise OptionError(
                 f"The head comes from {self.head_from}, and the pose mode is {self.pose.mode}, whose skeleton has the driver's head. Set "
                 "it to released, or leave head_from out."
             )
-        if not self.motion.keeps_frames and (self.view == "compare" or self.pose.mode != "released"):
+        if not self.motion.keeps_frames and (self.view == "compare" or self.pose.draws_skeleton):
             what = "view is compare" if self.view == "compare" else f"The pose mode is {self.pose.mode}"
             raise OptionError(
                 f"{what}, which shows the driver frame by frame, and the motion is given another length or rate. Keep both, or choose "
@@ -141,17 +141,15 @@ class AnimateOptions:
             raise OptionError(f"head_neutral is {self.head_neutral}, which head_relative alone asks for. Set that, or leave it out.")
         if self.stiffness != STIFFNESS and self.crop != "follow":
             raise OptionError(f"stiffness is {self.stiffness}, and crop is {self.crop}, whose square stands still. Set crop to follow.")
-        if self.pose.mode == "released" and (self.pose != AlignConfig() or self.keypoints != "auto"):
+        if not self.pose.draws_skeleton and (self.pose != AlignConfig() or self.keypoints != "auto"):
             raise OptionError(
                 "The pose mode is released, which is black, and other options of the pose are set. Set the mode to paper or identity, or "
                 "leave them out."
             )
         check_range("stiffness", self.stiffness, 0, MAX_STIFFNESS)
-        check_range("start", self.start, 0)
+        check_part(self.start, self.frames)
         check_range("crf", self.crf, 1, 51)
         check_range("seed", self.seed, 0, 2**63 - 1)
-        if self.frames is not None:
-            check_range("frames", self.frames, 1)
 
     def _faces(self) -> list[tuple[str, Meant]]:
         own: list[tuple[str, Meant]] = [(name, getattr(self, name)) for name in ("portrait_face", "driving_face", "head_face")]
@@ -264,15 +262,17 @@ def check_request(portrait: Path, driving: Path, output: Path, options: AnimateO
             raise OptionError(f"head_neutral is frame {options.head_neutral}; {head.path} has {head.frames}, so 0 to {head.frames - 1}.")
         if head.motion is not None and options.head_face != "largest":
             raise OptionError(f"head_face is set, and {head.path} is a motion without its video, in which nobody can be chosen.")
-    if options.crop == "follow" and all(driver.motion is not None for driver in sources):
-        raise OptionError(f"crop is follow, and {driving} is a motion without its video. Leave that out.")
+    if all(driver.motion is not None for driver in sources):
+        for option, given in (("crop is follow", options.crop == "follow"), (f"intensity is {options.intensity}", options.intensity)):
+            if given:
+                raise OptionError(f"{option}, and {driving} is a motion without its video. Leave that out.")
     faces = (options.driving_face, *(person.driving_face for person in options.people))
     for driver, face in zip(drivers, faces, strict=True):
         _, count = driver.part(options, fps)
         used = max(1, round(count * fps / driver.fps))
         if options.motion.neutral >= used:
             raise OptionError(f"neutral is frame {options.motion.neutral}; of {driver.path} {used} frames are used, so 0 to {used - 1}.")
-        if options.pose.mode != "released" and options.pose.reference >= count:
+        if options.pose.draws_skeleton and options.pose.reference >= count:
             raise OptionError(
                 f"The pose's reference is frame {options.pose.reference}; of {driver.path} {count} frames are used, so 0 to {count - 1}."
             )
@@ -280,9 +280,9 @@ def check_request(portrait: Path, driving: Path, output: Path, options: AnimateO
             raise OptionError(f"A face of the driving video is chosen, and {driver.path} is a motion without its video. Leave that out.")
         if driver.motion is not None and options.view == "compare":
             raise OptionError(f"view is compare, and {driver.path} is a motion without its video. Choose portrait or crop.")
-        if options.pose.mode != "released" and driver.motion is not None:
+        if options.pose.draws_skeleton and driver.motion is not None:
             raise OptionError(f"The pose mode is {options.pose.mode}, and {driver.path} is a motion without its video. Set it to released.")
-        if options.pose.mode != "released" and driver.fps != fps:
+        if options.pose.draws_skeleton and driver.fps != fps:
             raise OptionError(
                 f"The pose mode is {options.pose.mode}, {driver.path} has {float(driver.fps):g} frames/s and {driving} "
                 f"{float(fps):g}. Convert them to one rate, or set the pose mode to released."

@@ -96,7 +96,7 @@ class ClipSampler:
         """Latents of the last state as ComfyUI's `LATENT`: the clip alone, and the warm-up frames beside it."""
         whole, pad = self.unscaled(latents).cpu(), self.config.pad_frames
         clip = whole[pad : len(whole) - pad]
-        return {"samples": clip, WARM_UP: (whole[:pad], whole[len(whole) - pad :], len(clip))}
+        return {"samples": clip, WARM_UP: (whole[:pad], whole[len(whole) - pad :], clip)}
 
     def activation_bytes(self, dtype: torch.dtype) -> int:
         """About how much memory an evaluation of the UNet needs beside the weights."""

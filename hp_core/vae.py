@@ -143,8 +143,8 @@ def decode_latent(latent: dict[str, Any], decode: Callable[[Tensor], Tensor], *,
         (frames, height, width, 3) float32 in 0..1.
     """
     samples: Tensor = latent["samples"]
-    before, after, count = latent.get(WARM_UP) or (samples[:0], samples[:0], len(samples))
-    if before.shape[1:] != samples.shape[1:] or count != len(samples):  # another block has cut or enlarged the clip
+    before, after, clip = latent.get(WARM_UP) or (samples[:0], samples[:0], samples)
+    if clip is not samples:  # another block has changed the clip: what was drawn beside it no longer goes with it
         before, after = samples[:0], samples[:0]
     whole, first = torch.cat([before.to(samples), samples, after.to(samples)]), len(before)
     decoded: Tensor | None = None  # made once, at its full length: joining parts would hold the clip twice

@@ -19,7 +19,6 @@ from hp_core.errors import OptionError, PortraitError
 if TYPE_CHECKING:
     from torch import Tensor
 
-ON_MISSING = ("error", "hold", "interpolate")
 MAX_FPS = 1000
 _Value = TypeVar("_Value", bound="_Savable")
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from comfy_api.latest import InputImpl, io, ui
 
+from hp_core.config import ON_MISSING
 from hp_core.face.track import CHOICES, CROPS
-from hp_core.values import ON_MISSING
 
 from . import folders, host, sockets
 from .schema import advanced, previews, schema
@@ -32,7 +32,10 @@ class FaceCrop(io.ComfyNode):
                 sockets.Analyzer.Input("analyzer", tooltip="What finds the faces, from Load HunyuanPortrait."),
                 io.Image.Input("images", optional=True, tooltip="Frames of one size, or one picture. Leave free if a video is connected."),
                 io.Video.Input(
-                    "video", optional=True, tooltip="Read frame by frame; about 0.4 MB of each stay in memory. Goes before images."
+                    "video",
+                    optional=True,
+                    tooltip="Used instead of images if both are connected. A file is read frame by frame, about 0.4 MB of each stay in "
+                    "memory; one that Trim Video has cut is read as a whole.",
                 ),
                 io.Image.Input(
                     "like",
@@ -136,7 +139,10 @@ class FaceCrop(io.ComfyNode):
                     display_name="mask", tooltip="Where Paste Back will put the square into the first frame, 0..1, soft border."
                 ),
                 io.Float.Output(display_name="fps", tooltip="Frames/s of the track, for Create Video."),
-                io.Audio.Output(display_name="audio", tooltip="The video's sound over the same frames, for Create Video; none of images."),
+                io.Audio.Output(
+                    display_name="audio",
+                    tooltip="The video's sound over the same frames, for Create Video. It does not fit a trimmed or stretched motion.",
+                ),
             ],
         )
 

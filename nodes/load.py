@@ -82,15 +82,14 @@ class Load(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, weights: str, **_: object) -> str:
-        """Load again when a file has changed, or one that was missing has come."""
-        from hp_core.weights.catalog import CATALOG
-        from hp_core.weights.load import fingerprint
+        """Load again when a file or the settings have changed, or a file that was missing has come."""
+        from hp_core.weights.load import set_fingerprint
 
         sets = folders.weight_sets()
         if weights not in sets:
             return weights
         beside = [folders.find_file(name, sets[weights]) for name in ("arcface", "face_landmarker", "yoloface")]
-        return f"{fingerprint(sets[weights], tuple(CATALOG))} {beside}"
+        return set_fingerprint(sets[weights], beside)
 
 
 class Download(io.ComfyNode):

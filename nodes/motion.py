@@ -36,9 +36,9 @@ class IntensityEstimate(io.ComfyNode):
                     io.Int.Input(
                         "chunk",
                         default=25,
-                        min=1,
+                        min=2,
                         max=1000,
-                        tooltip="Frames that share one intensity, 1..1000; fewer follow changes faster. Released: 25.",
+                        tooltip="Frames that share one intensity, 2..1000; fewer follow changes faster. Released: 25.",
                     )
                 ),
                 advanced(

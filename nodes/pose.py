@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from hp_core.config import POSE_DRAWINGS, POSE_MISSING, POSE_MODES
+from hp_core.config import ON_MISSING, POSE_DRAWINGS, POSE_MODES
 
 from . import folders, host, sockets
 from .schema import advanced, previews, schema
@@ -82,7 +82,7 @@ class PoseAlign(io.ComfyNode):
                 advanced(
                     io.Combo.Input(
                         "on_missing",
-                        options=list(POSE_MISSING),
+                        options=list(ON_MISSING),
                         default="interpolate",
                         tooltip="Frames in which nobody is seen. interpolate: between their neighbours. hold: as the one before. "
                         "error: stop and name the frame. Default: interpolate.",
@@ -100,7 +100,9 @@ class PoseAlign(io.ComfyNode):
                 advanced(io.Boolean.Input("body", default=True, tooltip="Draw limbs and joints of the body. Default: on.")),
                 advanced(
                     io.Boolean.Input(
-                        "face", default=False, tooltip="Draw the 68 face points; they carry the driver's face shape. Default: off."
+                        "face",
+                        default=False,
+                        tooltip="Draw the face's points, its eyes' with eyes on; they carry the driver's face shape. Default: off.",
                     )
                 ),
                 advanced(
@@ -112,7 +114,10 @@ class PoseAlign(io.ComfyNode):
                 ),
                 advanced(
                     io.Boolean.Input(
-                        "eyes", default=False, tooltip="Draw the body's eye and ear points. Paper: only within one person. Default: off."
+                        "eyes",
+                        default=False,
+                        tooltip="Draw the eye and ear points of the body, and of the face, if drawn, the 12 of the eyes. Paper: only "
+                        "within one person. Default: off.",
                     )
                 ),
                 previews("preview", "3 MB"),
@@ -151,8 +156,8 @@ class PoseAlign(io.ComfyNode):
             face_track,
             portrait,
             config,
-            driving_keypoints=of_track(driving_keypoints, face_track),
-            portrait_keypoints=of_track(portrait_keypoints, portrait),
+            driving_keypoints=of_track(driving_keypoints, face_track) if config.draws_skeleton else None,
+            portrait_keypoints=of_track(portrait_keypoints, portrait) if config.draws_skeleton else None,
         )
         pose = host.watched(stage)
         return io.NodeOutput(pose, pose_pictures(pose, previews))
@@ -172,7 +177,7 @@ class DwposeKeypoints(io.ComfyNode):
             search_aliases=["openpose", "pose estimation", "skeleton"],
             inputs=[
                 io.Image.Input("images", optional=True, tooltip="Frames, or one picture. Leave free if a video is connected."),
-                io.Video.Input("video", optional=True, tooltip="Read frame by frame. Goes before images."),
+                io.Video.Input("video", optional=True, tooltip="Read frame by frame. Used instead of images if both are connected."),
                 sockets.FaceTrack.Input(
                     "face_track",
                     optional=True,
@@ -202,7 +207,7 @@ class DwposeKeypoints(io.ComfyNode):
         from hp_core.pose.dwpose import DwposeEstimator, estimate_keypoints
         from hp_core.pose.keypoints import nose_path, to_openpose
 
-        clip = host.open_clip(images, video, start=start, frames=frames)
+        clip = host.open_clip(images, video, start=start, frames=frames, with_sound=False)
         estimator = DwposeEstimator(folders.needed_file("dwpose_detector"), folders.needed_file("dwpose"))
         keypoints = host.watched(estimate_keypoints(clip.frames, estimator, total=clip.total, near=nose_path(face_track, clip.total)))
         return io.NodeOutput(to_openpose(keypoints))

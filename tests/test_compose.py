@@ -71,6 +71,11 @@ def test_pictures_that_are_no_squares_are_named(shape: tuple[int, ...], message:
         result(paste_clip(torch.zeros(shape), PORTRAIT, even_size=False))
 
 
+def test_a_face_beside_asks_for_the_ellipse() -> None:
+    with pytest.raises(OptionError, match=r"region is crop, which pastes the whole square over them. Set region to face"):
+        result(paste_clip(to_float(NOISE[None]), PORTRAIT, even_size=False, beside=[PORTRAIT]))
+
+
 def test_transparency_is_left_out() -> None:
     opaque = to_float(NOISE[None])
     pasted, _ = result(paste_clip(torch.cat([opaque, torch.rand_like(opaque[..., :1])], dim=-1), PORTRAIT, even_size=False))

@@ -30,7 +30,7 @@ RANGES: list[tuple[type, str, Any, Any]] = [  # configuration, field, the last v
     (MotionConfig, "memory_attention", "motion", "other"),
     (MotionConfig, "activation", "silu", "gelu"),
     (MotionConfig, "levels", 2, 1),
-    (MotionConfig, "chunk", 1, 0),
+    (MotionConfig, "chunk", 2, 1),
     (AppearanceConfig, "adapter_query", "id", "other"),
     (AppearanceConfig, "image_size", 252, 256),
     (AppearanceConfig, "patch", 1, 0),

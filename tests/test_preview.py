@@ -136,17 +136,18 @@ def decode(latents: torch.Tensor) -> torch.Tensor:
 
 def test_chunks_are_counted_from_the_warm_up() -> None:
     whole = torch.arange(11.0).reshape(-1, 1, 1, 1).expand(-1, 4, 2, 2)
-    latent = {"samples": whole[3:8], WARM_UP: (whole[:3], whole[8:], 5)}
+    clip = whole[3:8]
+    latent = {"samples": clip, WARM_UP: (whole[:3], whole[8:], clip)}
     frames = result(decode_latent(latent, decode, chunk=4))
     assert frames[:, 0, 0].tolist() == [[4, 3, 3], [4, 0, 4], [4, 1, 5], [4, 2, 6], [4, 3, 7]]
     assert len(result(decode_latent({"samples": whole}, decode, chunk=4))) == 11
 
 
-def test_warm_up_of_another_size_is_left_out() -> None:
-    """An upscaled latent still carries the small warm-up frames."""
+def test_warm_up_of_another_clip_is_left_out() -> None:
+    """A latent that other blocks have enlarged, cut or turned over still carries what was drawn beside the old one."""
     samples = torch.ones(5, 4, 4, 4)
     small, fitting = (torch.zeros(3, 4, 2, 2),) * 2, (torch.zeros(3, 4, 4, 4),) * 2
-    for warm_up in ((*small, 5), (*fitting, 9)):  # enlarged; nine frames cut to five
+    for warm_up in ((*small, torch.ones(5, 4, 2, 2)), (*fitting, torch.ones(9, 4, 4, 4)), (*fitting, samples.flip(-1))):
         frames = result(decode_latent({"samples": samples, WARM_UP: warm_up}, decode, chunk=4))
         assert frames[:, 0, 0, 1].tolist() == [0, 1, 2, 3, 0]
 

@@ -64,12 +64,14 @@ def save(
     as_json: Json = False,
 ) -> None:
     """Encode the motion of DRIVING into a file."""
+    from hp_core.checks import check_part
     from hp_core.commands.parse import face
     from hp_core.pipeline import PortraitPipeline, analyzer_for
     from hp_core.request import check_motion_output
     from hp_core.weights.catalog import weights_folder
 
     which = face(driving_face)
+    check_part(start, frames)
     check_motion_output(output, driving, *([which] if isinstance(which, Path) else []))
     folder = weights_folder(weights)
     detector = analyzer_for(folder, analyzer, model=analyzer_model, threshold=detection_threshold)

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hp_core.errors import OptionError
+from hp_core.errors import FaceError, OptionError
 from hp_core.face.likeness import Likeness
 
 if TYPE_CHECKING:
     from hp_core.face.analyzer import Face
 
 CHOICES = ("largest", "leftmost", "rightmost", "topmost", "bottommost", "center")
+FAR = 1.0  # from a point to the box of the face it means, in that one's sides; what is farther is somebody the detector has missed
 Which = str | int | tuple[float, float] | Likeness
 
 
@@ -29,7 +30,7 @@ def choose_face(faces: list[Face], which: Which, image_size: tuple[int, int], im
 
     Raises:
         OptionError: unknown name, an index beyond the faces found, a point outside the picture, or a likeness without the picture.
-        FaceError: no face is like the likeness.
+        FaceError: no face is like the likeness, or none is near the point.
     """
     if isinstance(which, Likeness):
         if image is None:
@@ -70,7 +71,14 @@ def _nearest(faces: list[Face], point: tuple[float, float], image_size: tuple[in
         x1, y1, x2, y2 = (float(side) for side in face.box)
         return float(np.hypot(max(x1 - x, x - x2, 0.0), max(y1 - y, y - y2, 0.0)))
 
-    return min(faces, key=lambda face: (outside(face), _distance(face, (x, y))))
+    nearest = min(faces, key=lambda face: (outside(face), _distance(face, (x, y))))
+    if outside(nearest) > FAR * nearest.area**0.5:
+        raise FaceError(
+            f"No face was found at the point ({x:g}, {y:g}); the nearest one's middle is at ({nearest.center[0]:.0f}, "
+            f"{nearest.center[1]:.0f}). A face much smaller than another one may be missed: crop the picture about it, or name a point "
+            "in the face that is meant."
+        )
+    return nearest
 
 
 def _distance(face: Face, point: tuple[float, float]) -> float:

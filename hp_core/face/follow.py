@@ -25,7 +25,8 @@ class Follower:
 
     Every face is expected to go on at the speed it had, and each face found continues the path it fits best: place, size and
     shape of the points together. So a face found where a neighbour should be is the neighbour's, even if the followed one is
-    hidden behind it. No path takes a face out of its reach (`same_face`).
+    hidden behind it. No path takes a face out of its reach: of where it was last seen (`same_face`), or, for `FORGOTTEN` frames, of
+    where it would be by now, had it gone on.
 
     Args:
         face: the one to follow.
@@ -45,12 +46,7 @@ class Follower:
     def next(self, faces: list[Face]) -> Face | None:
         """The followed face among those of the next frame, or None."""
         paths = [self._own, *self._others]
-        fits = sorted(
-            (path.misfit(face), p, f)
-            for p, path in enumerate(paths)
-            for f, face in enumerate(faces)
-            if _within_reach(face, path.face, path.missing)
-        )
+        fits = sorted((path.misfit(face), p, f) for p, path in enumerate(paths) for f, face in enumerate(faces) if path.reaches(face))
         taken: dict[int, int] = {}  # path -> face
         for _, p, f in fits:
             if p not in taken and f not in taken.values():
@@ -86,6 +82,16 @@ class _Path:
         place = difference.mean(0)
         return float(np.hypot(*place) + SHAPE_WEIGHT * np.hypot(*(difference - place).T).mean()) / _side(self.face)
 
+    def reaches(self, face: Face) -> bool:
+        """Whether ``face`` may be this one, by its size and its place alone."""
+        if _within_reach(face, self.face, self.missing):
+            return True
+        return 0 < self.missing <= FORGOTTEN and _alike(face, self.face) and self.misplaced(face) <= MAX_JUMP
+
+    def misplaced(self, face: Face) -> float:
+        """How far the middle of ``face`` is from where this one's is expected next, in box sides."""
+        return float(np.hypot(*np.subtract(face.center, self._expected()[5:].mean(0)))) / _side(self.face)
+
     def step(self, face: Face | None) -> None:
         """Go on to the face found in the next frame, if any."""
         if face is None:
@@ -103,8 +109,11 @@ class _Path:
 
 
 def _within_reach(face: Face, last: Face, missing: int) -> bool:
-    alike = 1 / MAX_SIZE_RATIO <= _side(face) / _side(last) <= MAX_SIZE_RATIO
-    return alike and _jump(face, last) <= _side(last) * (MAX_JUMP_AFTER_GAP if missing else MAX_JUMP)
+    return _alike(face, last) and _jump(face, last) <= _side(last) * (MAX_JUMP_AFTER_GAP if missing else MAX_JUMP)
+
+
+def _alike(face: Face, last: Face) -> bool:
+    return 1 / MAX_SIZE_RATIO <= _side(face) / _side(last) <= MAX_SIZE_RATIO
 
 
 def _jump(face: Face, last: Face) -> float:

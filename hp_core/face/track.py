@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 
 from hp_core.checks import check_choice
-from hp_core.config import FaceConfig
+from hp_core.config import ON_MISSING, FaceConfig
 from hp_core.errors import FaceError, OptionError
 from hp_core.face.analyzer import Face, FaceAnalyzer
 from hp_core.face.choose import CHOICES, Which, choose_face
@@ -18,7 +18,7 @@ from hp_core.face.follow import Follower, same_face
 from hp_core.face.likeness import Likeness
 from hp_core.face.shots import CUT, Shots
 from hp_core.progress import Notice, Progress, Stage
-from hp_core.values import ON_MISSING, FaceTrack, Square, in_square
+from hp_core.values import FaceTrack, Square, in_square
 
 __all__ = ["CHOICES", "CROPS", "STIFFNESS", "FaceTracker", "choose_face", "same_face", "track_faces"]
 

@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from hp_core.checks import check_choice, check_range
-from hp_core.config import MOTION_FILTERS, MOTION_PACES, MOTION_TRANSLATIONS, MotionEdit
+from hp_core.config import FPS_RANGE, MOTION_FILTERS, MOTION_PACES, MOTION_TRANSLATIONS, MotionEdit
 from hp_core.errors import OptionError
 from hp_core.motion.filters import one_euro, savgol
 from hp_core.values import MotionTokens
@@ -255,7 +255,7 @@ def frame_rate(fps: Fraction | float) -> Fraction:
 
 def at_rate(motion: MotionTokens, fps: Fraction | float) -> MotionTokens:
     """The same seconds at another frame rate (frames/s, above 0): each frame is what the motion is at its time."""
-    check_range("fps", float(fps), 0.1, 1000)
+    check_range("fps", float(fps), *FPS_RANGE)
     if Fraction(fps) == motion.fps:  # also an average rate, which no small fraction meets
         return motion
     rate = frame_rate(fps)

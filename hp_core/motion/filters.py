@@ -9,27 +9,28 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _POLYNOMIAL = 2  # degree of the Savitzky-Golay fit: keeps the height of a blink that the window sees whole
-_BLOCK = 32  # frames smoothed at once
 _BETA = 0.05  # One-Euro: how far the cutoff rises with speed, per deviation of the channel
 
 
 def savgol(flat: Tensor, width: int) -> Tensor:
-    """Savitzky-Golay over the frames of (frames, channels), ``width`` odd and 3 or more.
+    """Savitzky-Golay over the frames of (frames, channels), ``width`` odd, 3 or more, at most the frames there are.
 
-    The filter is linear over the frames: its matrix is found once, and multiplied where it is not zero.
+    The filter is linear: what it does to the unit pulses of a clip of ``width`` frames says how every frame is weighed, those at
+    the ends by the parabola through the first or the last ``width``.
     """
     import numpy as np
     import torch
     from scipy.signal import savgol_filter
 
-    frames = len(flat)
+    frames, half = len(flat), width // 2
     degree = min(_POLYNOMIAL, width - 2)  # a parabola goes through three points and calms nothing
-    matrix = torch.from_numpy(savgol_filter(np.eye(frames), width, degree, axis=0, mode="interp")).to(flat.dtype)
+    pulses = savgol_filter(np.eye(width), width, degree, axis=0, mode="interp")
+    weights = torch.from_numpy(pulses).to(flat.dtype)  # (width, width): of the frames seen, for each frame
     out = torch.empty_like(flat)
-    for start in range(0, frames, _BLOCK):
-        rows = slice(start, min(start + _BLOCK, frames))
-        reach = slice(max(0, rows.start - width), min(frames, rows.stop + width))
-        torch.mm(matrix[rows, reach], flat[reach], out=out[rows])
+    out[:half], out[frames - half :] = weights[:half] @ flat[:width], weights[half + 1 :] @ flat[frames - width :]
+    middle = out[half : frames - half].zero_()
+    for seen, weight in enumerate(pulses[half].tolist()):
+        middle.add_(flat[seen : seen + len(middle)], alpha=weight)
     return out
 
 

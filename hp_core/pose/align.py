@@ -59,7 +59,7 @@ def align_pose(
         PortraitError: nobody in any frame, or nothing to measure the two skeletons by.
     """
     size = portrait.portrait_crop.shape[0]
-    if config.mode == "released":
+    if not config.draws_skeleton:
         return black_pose(len(driving), (size, size))
     check_drawn(config)
     if config.level and config.mode == "identity":
@@ -119,7 +119,7 @@ def head_sizes(track: FaceTrack) -> np.ndarray:
 
 def check_drawn(config: AlignConfig) -> None:
     """Raise `OptionError` where the mode asks for a skeleton of which the style draws nothing."""
-    if config.mode != "released" and not (config.style.body or config.style.face or config.style.hands):
+    if config.draws_skeleton and not (config.style.body or config.style.face or config.style.hands):
         raise OptionError(
             f"The pose mode is {config.mode}, and neither body, face nor hands are drawn (eyes are a part of body and face), which leaves "
             "the pose black. Draw one of them, or set the mode to released."
@@ -226,18 +226,21 @@ def _of_clip(name: str, track: FaceTrack, keypoints: PoseKeypoints | None, *, fr
         own = from_track(track)
         return PoseKeypoints(own.points[:frames], np.ones(frames, bool), own.size, own.source)  # the track has filled its gaps itself
     height, width = track.portrait.shape[:2]
-    if len(keypoints) != frames:
-        raise OptionError(f"The {name} keypoints have {len(keypoints)} frames, its face track {frames}. Take both from the same frames.")
+    if len(keypoints) not in (len(track), frames):
+        raise OptionError(
+            f"The {name} keypoints have {len(keypoints)} frames, its face track {len(track)}. Take both from the same frames."
+        )
+    points, found = keypoints.points[:frames], keypoints.found[:frames]
     if keypoints.size == (width, height):
-        return keypoints
+        return replace(keypoints, points=points, found=found)
     across, down = width / keypoints.size[0], height / keypoints.size[1]
     if abs(across / down - 1) > 0.02:
         raise OptionError(
             f"The {name} keypoints were made on {keypoints.size[0]}x{keypoints.size[1]} pixels, its face track on {width}x{height}: "
             "of another shape. Take both from the same picture."
         )
-    points = keypoints.points * np.array([across, down, 1], np.float32)
-    return PoseKeypoints(points, keypoints.found, (width, height), keypoints.source)
+    scaled = points * np.array([across, down, 1], np.float32)
+    return PoseKeypoints(scaled, found, (width, height), keypoints.source)
 
 
 def _length_ratio(points: np.ndarray, target: np.ndarray) -> float:

@@ -33,10 +33,15 @@ def read_waveform(path: PathLike, *, start: Fraction = Fraction(0), seconds: Fra
         rate, tick = stream.codec_context.sample_rate, Fraction(1, stream.codec_context.sample_rate)
         origin = start + first_moment(path)
         resampler = av.AudioResampler("fltp", stream.codec_context.layout, rate)
-        parts, begin = [], None
+        parts: list[np.ndarray] = []
+        begin, end = None, Fraction(0)
         for frame in container.decode(stream):
-            if begin is None:
-                begin = Fraction(frame.time or 0).limit_denominator(rate)
+            time = end if frame.time is None else Fraction(frame.time).limit_denominator(rate)
+            end = time + Fraction(frame.samples, frame.sample_rate)
+            if seconds is not None and time > origin + seconds:
+                break
+            if begin is None or end < origin:  # what is over before the part begins is let go
+                parts, begin = [], time
             parts += [part.to_ndarray() for part in resampler.resample(frame)]
     if not parts or begin is None:
         return None

@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import pickle
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from hp_core.checks import check_choice
 from hp_core.config import UNET_STORAGES, PortraitConfig
-from hp_core.config_files import read_config
+from hp_core.config_files import PORTRAIT_FILE, read_config
 from hp_core.errors import OptionError, WeightsError
 from hp_core.progress import Notice, Progress, Stage
 from hp_core.weights.catalog import CATALOG, MODULES
@@ -292,6 +292,15 @@ def fingerprint(folder: Path, names: tuple[str, ...] = MODULES) -> str:
         path = CATALOG[name].find(folder)
         if path is not None:
             _add_file(digest, name, path)
+    return digest.hexdigest()[:12]
+
+
+def set_fingerprint(folder: Path, beside: Iterable[Path | None] = ()) -> str:
+    """Twelve hex digits that change with any file of the set in ``folder``, with its settings, and with the files ``beside`` it."""
+    digest = hashlib.sha256(fingerprint(folder, tuple(CATALOG)).encode())
+    for path in (folder / PORTRAIT_FILE, *beside):
+        if path is not None and path.is_file():
+            _add_file(digest, str(path), path)
     return digest.hexdigest()[:12]
 
 

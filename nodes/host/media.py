@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from .progress import log
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -27,14 +29,14 @@ class Clip:
     audio: dict[str, Any] | None
 
 
-def open_clip(images: Any, video: Any, *, fps: Fraction = Fraction(25), start: int, frames: int) -> Clip:
-    """``video`` if there is one, else ``images``; ``frames`` 0 takes all from ``start`` on.
+def open_clip(images: Any, video: Any, *, fps: Fraction = Fraction(25), start: int, frames: int, with_sound: bool = True) -> Clip:
+    """``video`` if there is one, else ``images``; ``frames`` 0 takes all from ``start`` on. A damaged sound is left out, and told.
 
     Raises:
         PortraitError: neither is connected, the video cannot be read, or nothing is left after ``start``.
     """
     from hp_core.checks import frames_from
-    from hp_core.errors import OptionError
+    from hp_core.errors import OptionError, VideoError
     from hp_core.image import each_from_float
     from hp_core.video import probe, read_frames, read_waveform
     from hp_core.video.waveform import as_audio, cut_audio
@@ -53,7 +55,11 @@ def open_clip(images: Any, video: Any, *, fps: Fraction = Fraction(25), start: i
         raise OptionError("This block has nothing to look at. Connect images or a video.")
     total = frames_from(start, frames, left, "the clip")
     if source is not None:
-        sound = as_audio(read_waveform(source, start=start / rate, seconds=total / rate))
+        if with_sound:
+            try:
+                sound = as_audio(read_waveform(source, start=start / rate, seconds=total / rate))
+            except VideoError as error:
+                log.warning("%s. The frames are used without it.", error)
         return Clip(read_frames(source, start=start, limit=total), total, rate, sound)
     return Clip(each_from_float(images[start : start + total]), total, rate, cut_audio(sound, start / rate, total / rate))
 

@@ -104,8 +104,7 @@ def load(folder: Path, precision: str, *, identity: Path | None) -> Loaded:
     Raises:
         PortraitError: the card has no eight-bit numbers, or see `load_models`.
     """
-    from hp_core.weights.catalog import CATALOG
-    from hp_core.weights.load import fingerprint, load_models
+    from hp_core.weights.load import load_models, set_fingerprint
 
     dtype, storage = dtype_for(precision), "compute"
     if precision == "fp8":
@@ -113,7 +112,7 @@ def load(folder: Path, precision: str, *, identity: Path | None) -> Loaded:
 
         storage = "fp8"
         check_fp8(mm.get_torch_device())
-    key = (f"{folder} {fingerprint(folder, tuple(CATALOG))} {identity}", dtype, storage)
+    key = (f"{folder} {set_fingerprint(folder, [identity])}", dtype, storage)
     loaded = _LOADED.get(key)
     if loaded is None:
         loaded = Loaded(watched(load_models(folder, device="cpu", dtype=dtype, identity=identity, unet_storage=storage)))

@@ -191,6 +191,7 @@ def test_a_motion_has_no_face_to_choose(animate: Run, media: Path, tmp_path: Pat
     for options, named in (
         (AnimateOptions(driving_face="leftmost"), "A face of the driving video is chosen"),
         (AnimateOptions(crop="follow"), "crop is follow"),
+        (AnimateOptions(intensity="paper"), "intensity is paper"),
     ):
         with pytest.raises(OptionError, match=named):
             check_request(media / "portrait.png", media / "m.safetensors", tmp_path / "out.mp4", options)

@@ -116,6 +116,17 @@ def test_a_second_detection_of_the_face_does_not_take_its_place():
     assert result.found.all()
 
 
+@pytest.mark.parametrize("away", [4, 9, 12])
+def test_somebody_who_walks_on_out_of_sight_is_met_where_they_come_out(away):
+    """Behind a pillar: longer than a face's width, at the speed they had."""
+    walking = walk(50, 0.15 * SIDE, 40, seed=6)
+    frames = [[] if 15 <= i < 15 + away else [f] for i, f in enumerate(walking)]
+    result = track(frames, WIDE, on_missing="interpolate")
+    assert result.found.tolist() == [bool(found) for found in frames]
+    elsewhere = track([*frames[: 15 + away], [walking[-1]]], WIDE, on_missing="hold")
+    assert not elsewhere.found[-1], "who comes out elsewhere is somebody else"
+
+
 def test_a_face_found_again_too_far_off_is_taken_once_it_is_back():
     frames = [[face(100, 100, 60)], [], [face(180, 100, 60)], [face(150, 100, 60)], [face(140, 100, 60)]]
     assert track(frames, on_missing="hold").found.tolist() == [True, False, False, True, True]

@@ -87,13 +87,19 @@ def test_an_index_past_the_last_face_stops_the_run():
 def test_choice_by_a_point():
     faces = [face(200, 100, 90), face(10, 40, 60), face(160, 120, 30)]
     size = (300, 400)
-    # in the large one near its edge, although the small one's middle is nearer; between two; in a corner; the very edges
-    points = {(201, 130): 0, (125, 130): 2, (90, 60): 1, (0, 0): 1, (399, 299): 0, (171.5, 140): 2}
+    # in the large one near its edge, although the small one's middle is nearer; between two; in a corner; a little outside
+    points = {(201, 130): 0, (140, 130): 2, (90, 60): 1, (0, 0): 1, (350, 250): 0, (171.5, 140): 2}
     assert {point: faces.index(choose_face(faces, point, size)) for point in points} == points
     assert track([faces, faces], which=(20, 50)).boxes[:, 0].tolist() == [10, 10]
     frames = (np.zeros((300, 400, 3), np.uint8) for _ in range(2))
     followed = result(track_faces(frames, Scripted([faces] * 2), CONFIG, total=2, which=(170, 130)))
     assert followed.boxes[:, 0].tolist() == [160, 160]
+
+
+@pytest.mark.parametrize("point", [(399, 299), (120, 250)])
+def test_a_point_far_from_every_face_means_somebody_who_was_not_found(point):
+    with pytest.raises(FaceError, match=r"No face was found at the point .* the nearest one's middle is at"):
+        choose_face([face(200, 100, 90), face(10, 40, 60), face(160, 120, 30)], point, (300, 400))
 
 
 @pytest.mark.parametrize("point", [(400, 10), (10, 300), (-1, 10), (float("nan"), 10)])

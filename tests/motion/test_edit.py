@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.signal import savgol_filter
 
 from hp_core.config import MOTION_FILTERS, MotionEdit
 from hp_core.errors import OptionError
@@ -171,6 +172,14 @@ def test_smoothing_calms_jitter_and_keeps_what_is_constant(kind: str) -> None:
     calm = edit.smoothed(clip, 9, kind=kind)
     assert consistent(calm)
     assert calm.tokens[..., :-6].diff(dim=0).square().mean() < 0.7 * clip.tokens[..., :-6].diff(dim=0).square().mean()
+
+
+@given(frames=st.integers(3, 80), window=st.sampled_from([3, 5, 7, 21]), seed=st.integers(0, 9))
+def test_savgol_is_scipys(frames: int, window: int, seed: int) -> None:
+    clip = motion(frames, seed)
+    width = min(window, frames - 1 + frames % 2)
+    wanted = savgol_filter(clip.rotation.double().numpy(), width, min(2, width - 2), axis=0, mode="interp")
+    np.testing.assert_allclose(edit.smoothed(clip, window).rotation, wanted, atol=2e-5)
 
 
 def test_savgol_follows_a_parabola_exactly() -> None:

@@ -339,6 +339,17 @@ def test_nothing_in_common_is_refused():
         fitted(nose_alone, people(1)[0])
 
 
+def test_of_a_portrait_of_several_frames_the_first_counts():
+    several = keypoints(np.concatenate([people(1), people(8, 3)]))
+    plain, first = (
+        result(align_pose(track(2), track(frames), PAPER, driving_keypoints=keypoints(people(1, 2)), portrait_keypoints=points))
+        for frames, points in ((1, keypoints(people(1))), (4, several))
+    )
+    np.testing.assert_array_equal(plain.skeletons, first.skeletons)
+    with pytest.raises(OptionError, match="portrait keypoints have 3 frames, its face track 4"):
+        result(align_pose(track(2), track(4), PAPER, portrait_keypoints=keypoints(people(1, 3))))
+
+
 def test_keypoints_of_another_clip_are_refused():
     with pytest.raises(OptionError, match="driving keypoints have 4 frames, its face track 5"):
         result(align_pose(track(5), track(1), PAPER, driving_keypoints=keypoints(people(1, 4))))

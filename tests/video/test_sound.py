@@ -107,6 +107,16 @@ def test_sound_as_samples_begins_where_the_picture_does(tmp_path: Path, codec: s
     assert loudness(Fraction(3, 5), Fraction(3, 10)) == pytest.approx(0.5 / 2**0.5, rel=0.05)
     whole, twice = loudness(Fraction(0), Fraction(1)), loudness(Fraction(0), Fraction(2))
     assert twice == pytest.approx(whole / 2**0.5, rel=0.02), "silence follows"
+    assert loudness(Fraction(3), Fraction(1)) == 0, "nothing but silence is left"
+
+
+def test_a_part_of_a_sound_is_that_part_of_the_whole(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "in.mp4", list(range(30)), sound="aac", seconds=3.0, silent=0.5)
+    whole = read_waveform(source)
+    part = read_waveform(source, start=Fraction(3, 2), seconds=Fraction(1, 2))
+    assert whole is not None
+    assert part is not None
+    np.testing.assert_allclose(part[0], whole[0][:, 66150 : 66150 + 22050], atol=1e-6)
 
 
 def test_a_silent_video_has_no_samples(tmp_path: Path) -> None:

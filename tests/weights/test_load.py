@@ -19,7 +19,7 @@ from hp_core.config_files import PORTRAIT_FILE, UNET_FILE, config_files, read_co
 from hp_core.errors import OptionError, WeightsError
 from hp_core.progress import Notice, Progress, result
 from hp_core.weights.catalog import CATALOG, MODULES, weights_folder
-from hp_core.weights.load import PortraitModels, build_module, fingerprint, load_models, load_module, read_state_dict
+from hp_core.weights.load import PortraitModels, build_module, fingerprint, load_models, load_module, read_state_dict, set_fingerprint
 
 CONFIG = PortraitConfig.demo()
 SMALL = "image_proj"  # a linear layer: "weight" (16, 69) and "bias" (16,)
@@ -260,6 +260,21 @@ def test_the_fingerprint_is_stable_and_follows_any_file(demo_weights: Path, tmp_
     changed = fingerprint(copy)
     place(copy).unlink()
     assert len({changed, fingerprint(copy), fingerprint(demo_weights)}) == 3
+
+
+def test_the_fingerprint_of_a_set_follows_its_settings_and_what_lies_beside_it(demo_weights: Path, tmp_path: Path) -> None:
+    copy, arcface = tmp_path / "copy", tmp_path / "arcface.onnx"
+    shutil.copytree(demo_weights, copy, copy_function=os.link)
+    seen = [set_fingerprint(copy), set_fingerprint(copy, [arcface, None])]
+    assert seen[0] == seen[1] == set_fingerprint(copy), "a file that is not there says nothing"
+    for content in (b"one", b"two"):
+        arcface.write_bytes(content)
+        seen.append(set_fingerprint(copy, [arcface]))
+    settings = (copy / PORTRAIT_FILE).read_text()
+    (copy / PORTRAIT_FILE).unlink()
+    (copy / PORTRAIT_FILE).write_text(settings.replace('"steps": 4', '"steps": 5'))
+    seen.append(set_fingerprint(copy))
+    assert len(set(seen)) == 4
 
 
 # Where the folder is looked for
