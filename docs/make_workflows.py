@@ -149,18 +149,23 @@ def several_faces(schemas: dict[str, Any]) -> Graph:
     g, load, picture = released(
         schemas,
         "## Several faces\nEach face of the picture has its own Face Crop (*leftmost*, *rightmost*) and its own driver. The "
-        "second Paste Back goes *onto* the frames of the first.",
+        "second Paste Back goes *onto* the frames of the first. Motion Edit brings both to the frame rate of the first driver, whose "
+        "sound is kept.",
     )
     onto: dict[str, Any] = {}
+    first: Node | None = None
     for number, (which, file) in enumerate((("leftmost", DRIVING), ("rightmost", OTHER))):
-        column = 1 + 4 * number
+        column = 1 + 5 * number
         video = g.add("LoadVideo", 0, file=file)
         portrait = g.add("FaceCrop", column, analyzer=load["analyzer"], images=picture["IMAGE"], which=which)
         driving = g.add("FaceCrop", column, analyzer=load["analyzer"], video=video["VIDEO"], on_missing="interpolate")
-        decoded = animate(g, load, portrait, driving, column + 1, demo=False, sampler={}, save=False)
-        pasted = g.add("PasteBack", column + 3, images=decoded["images"], portrait=portrait["face_track"], **onto)
+        first = first or driving  # whose rate and sound the video gets
+        motion = g.add("MotionEdit", column + 1, motion=encode(g, load, driving, column + 1)["motion"], fps=first["fps"])
+        decoded = animate(g, load, portrait, driving, column + 2, demo=False, sampler={}, save=False, motion=motion)
+        pasted = g.add("PasteBack", column + 4, images=decoded["images"], portrait=portrait["face_track"], region="face", **onto)
         onto = {"onto": pasted["images"], "beside": portrait["face_track"]}
-    finish(g, pasted["images"], driving, 9)
+    assert first is not None
+    finish(g, pasted["images"], first, 11)
     return g
 
 

@@ -146,7 +146,7 @@ def dwpose_for(options: AnimateOptions, files: tuple[Path, Path] | None) -> Stag
     elif options.keypoints == "dwpose":
         raise WeightsError(f"The pose is to come from DWPose, whose two files are not among the weights. {REMEDY}")
     yield Notice(
-        "The pose is that of the face alone: the nose and a neck reckoned below it, eyes and face points where they are drawn too; DWPose "
+        "The pose is that of the face alone: the nose and a neck estimated below it, eyes and face points where they are drawn too; DWPose "
         "would add shoulders and arms."
     )
     return None
@@ -261,7 +261,7 @@ class _Run:
         ]
 
     def pictures(self, performances: list[_Performance], pasters: list[Paster], total: int) -> Iterator[np.ndarray]:
-        """The video's frames; whoever is done first stands still."""
+        """The video's frames; a shorter clip holds its last frame."""
         options, first = self.options, performances[0]
         clips = [_standing_on(self.pipeline.decode(each.latents, sampling=self.sampling)) for each in performances]
         if pasters:

@@ -25,7 +25,7 @@ ON_MISSING = ("error", "hold", "interpolate")
 FPS_RANGE = (0.1, 1000.0)
 MOTION_FILTERS = ("savgol", "one_euro")
 MOTION_ENDS = ("as it is", "loop", "ping-pong")
-MOTION_PACES = ("stretch", "keep")  # of a clip brought to another's length: over as many frames, or at its own speed, cut off or held
+MOTION_PACES = ("keep", "stretch")  # of a clip brought to another's length: at its own speed, cut off or held, or over as many frames
 ABLATIONS = ("memory_bank", "iame", "id_features", "im_adapter")  # parts that the paper's Table 2 takes out
 MOTION_TRANSLATIONS = ("as it is", "released", "predicted")
 KERNELS = ("auto", "flash", "efficient", "math")  # of torch's scaled dot product attention; `auto` is the fastest that fits
@@ -166,7 +166,7 @@ class AlignConfig:
     # "released": black, as the published inference | "paper": shift by the noses' offset, scale by the ratio of the skeletons'
     # lengths | "identity": where they are, for a driver framed like the portrait
     mode: str = "released"
-    strength: float = 1.0  # of the head's way and growth since the reference frame; 0 stands still
+    strength: float = 1.0  # of the head's movement and change of size since the reference frame; 0 stands still
     lock_x: bool = False  # the nose keeps its place from left to right
     lock_y: bool = False  # and from top to bottom
     lock_scale: bool = False  # the skeleton keeps its size
@@ -203,7 +203,7 @@ class MotionEdit:
     translation: str = "as it is"  # of the head: "released": zero | "predicted": the encoder's own
     fps: float = 0.0  # the same seconds at another frame rate; 0 keeps the clip's
     frames: int = 0  # stretched or squeezed to so many; 0 keeps them
-    hold_before: int = 0  # frames that the first one stands longer
+    hold_before: int = 0  # extra frames for which the first one is held
     hold_after: int = 0  # and the last one
     end: str = "as it is"  # "loop": it goes over into the beginning | "ping-pong": forward, then backward
 

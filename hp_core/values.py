@@ -239,15 +239,10 @@ class MotionTokens(_Savable):
         """Consecutive parts of one clip as one value."""
         import torch
 
-        return MotionTokens(
-            tokens=torch.cat([part.tokens for part in parts]),
-            rotation=torch.cat([part.rotation for part in parts]),
-            translation=torch.cat([part.translation for part in parts]),
-            fps=parts[0].fps,
-            rule=parts[0].rule,
-            encoder=parts[0].encoder,
-            source=parts[0].source,
-        )
+        joined: dict[str, Any] = {
+            name: torch.cat([getattr(part, name) for part in parts]) for name in ("tokens", "rotation", "translation")
+        }
+        return replace(parts[0], **joined)
 
 
 @dataclass(frozen=True)

@@ -75,14 +75,15 @@ class PasteBack(io.ComfyNode):
                 sockets.FaceTrack.Input(
                     "beside",
                     optional=True,
-                    tooltip="Face Crop of a neighbour in the same picture, whose face the ellipse leaves out (region = face).",
+                    tooltip="Face Crop of a neighbour in the same picture, whose face the ellipse leaves out; wants region = face.",
                 ),
+                sockets.FaceTrack.Input("beside_2", optional=True, tooltip="Face Crop of another neighbour, on the other side."),
                 io.Combo.Input(
                     "region",
                     options=list(PASTE_REGIONS),
                     default="crop",
                     tooltip="crop: the whole square, as released. face: an ellipse about the face; hair ends, shoulders and background "
-                    "stay the picture's own. Released: crop.",
+                    "stay the picture's own, and other faces too. Released: crop.",
                 ),
                 io.Boolean.Input(
                     "match_colour",
@@ -105,11 +106,19 @@ class PasteBack(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, images: Any, portrait: Any, region: str, match_colour: bool, onto: Any = None, beside: Any = None, even_size: bool = True
+        cls,
+        images: Any,
+        portrait: Any,
+        region: str,
+        match_colour: bool,
+        onto: Any = None,
+        beside: Any = None,
+        beside_2: Any = None,
+        even_size: bool = True,
     ) -> io.NodeOutput:
         """Frame by frame."""
         from hp_core.compose import paste_clip
 
-        others = [] if beside is None else [beside]
+        others = [other for other in (beside, beside_2) if other is not None]
         stage = paste_clip(images, portrait, onto, even_size=even_size, region=region, match_colour=match_colour, beside=others)
         return io.NodeOutput(*host.watched(stage))

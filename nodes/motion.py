@@ -21,8 +21,8 @@ class IntensityEstimate(io.ComfyNode):
         return schema(
             "IntensityEstimate",
             "Intensity Estimate",
-            description="Measures how much expression and head move in each stretch of frames; the memory bank of Motion Encode is "
-            "told so in discrete levels.",
+            description="Measures how much expression and head move in each stretch of frames; the memory bank of Motion Encode "
+            "takes it in discrete levels.",
             inputs=[
                 sockets.FaceTrack.Input("face_track", tooltip="Face Crop of the driving video."),
                 io.Combo.Input(

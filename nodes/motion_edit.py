@@ -149,7 +149,7 @@ class MotionEdit(io.ComfyNode):
                         default=0,
                         min=0,
                         max=100_000,
-                        tooltip="Frames that the first one stands longer. Default: 0.",
+                        tooltip="Hold the first frame for so many extra frames. Default: 0.",
                     )
                 ),
                 advanced(
@@ -158,7 +158,7 @@ class MotionEdit(io.ComfyNode):
                         default=0,
                         min=0,
                         max=100_000,
-                        tooltip="Frames that the last one stands longer. Default: 0.",
+                        tooltip="Hold the last frame for so many extra frames. Default: 0.",
                     )
                 ),
             ],
@@ -215,9 +215,9 @@ class MotionMix(io.ComfyNode):
                 io.Combo.Input(
                     "pace",
                     options=list(MOTION_PACES),
-                    default="stretch",
-                    tooltip="stretch: all of the other over the first's frames. keep: its own speed, cut off or held at the end. Default: "
-                    "stretch.",
+                    default="keep",
+                    tooltip="keep: the other at its own speed, cut off or held at its end. stretch: all of it over the first's frames. "
+                    "Default: keep.",
                 ),
                 advanced(
                     io.Int.Input(

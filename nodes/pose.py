@@ -48,8 +48,8 @@ class PoseAlign(io.ComfyNode):
                     min=-4.0,
                     max=4.0,
                     step=0.05,
-                    tooltip="How much of the head's way and growth is taken, -4..4: 0 stands still, 1 is as it is, below 0 mirrors. "
-                    "Not for mode = released. Default: 1.",
+                    tooltip="How much of the head's movement and change of size is taken, -4..4: 0 stands still, 1 is as it is, below 0 "
+                    "mirrors. Not for mode = released. Default: 1.",
                 ),
                 advanced(
                     io.Boolean.Input("lock_x", default=False, tooltip="On: the head keeps its place from left to right. Default: off.")

@@ -65,7 +65,7 @@ class PortraitSampler(io.ComfyNode):
                     options=list(PRESETS),
                     default="exact",
                     tooltip="exact: what the widgets say, the released way. balanced, fast, draft: fewer steps instead, fewer windows, in "
-                    "draft no guidance; faster, and less like the released result. Sampler Options count more.",
+                    "draft no guidance; faster, and less like the released result. Sampler Options override it.",
                 ),
             ],
             outputs=[io.Latent.Output(display_name="latent", tooltip="One for each frame, unscaled, as every VAE Decode takes it.")],

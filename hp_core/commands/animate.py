@@ -78,7 +78,7 @@ def animate(
     frames: Annotated[int | None, typer.Option(help="Driving frames to use, 1 or more. Default: all.")] = None,
     preset: Annotated[
         SpeedPreset,
-        typer.Option(help="Speed against likeness to the released way: see docs/speed.md. Options named besides count more."),
+        typer.Option(help="Speed against likeness to the released way: see docs/speed.md. Options given explicitly override it."),
     ] = "exact",
     steps: Annotated[int | None, typer.Option(help="Denoising steps, 1..1000. Released: 25.")] = None,
     sampler: Annotated[
@@ -131,7 +131,9 @@ def animate(
     analyzer_model: AnalyzerModel = None,
     detection_threshold: DetectionThreshold = 0.5,
     driving_face: DrivingFace = "largest",
-    portrait_face: Annotated[str, typer.Option(help="Of the portrait, in the same words.", rich_help_panel=FACES)] = "largest",
+    portrait_face: Annotated[
+        str, typer.Option(help="Face of the portrait; the same choices as for --driving-face.", rich_help_panel=FACES)
+    ] = "largest",
     also: Annotated[
         list[str] | None,
         typer.Option(
@@ -185,7 +187,10 @@ def animate(
     ] = -1,
     head_pace: Annotated[
         Pace,
-        typer.Option(help="It at its own speed, cut off or held at the end, or stretched to fit.", rich_help_panel="Motion"),
+        typer.Option(
+            help="keep: the head's clip at its own speed, cut off or held at its end. stretch: fitted to the driver's length.",
+            rich_help_panel="Motion",
+        ),
     ] = "keep",
     pose: Annotated[
         Pose,
@@ -197,7 +202,9 @@ def animate(
     pose_keypoints: Annotated[
         Keypoints, typer.Option(help="Where they come from; auto: DWPose where its files are.", rich_help_panel=_POSE)
     ] = "auto",
-    pose_strength: Annotated[float, typer.Option(help="Of the head's way and growth, -4..4; 0 stands still.", rich_help_panel=_POSE)] = 1.0,
+    pose_strength: Annotated[
+        float, typer.Option(help="Of the head's movement and change of size, -4..4; 0 stands still.", rich_help_panel=_POSE)
+    ] = 1.0,
     pose_lock: Annotated[
         list[str] | None,
         typer.Option(help="x, y or scale: the head keeps its place, or its size. Repeatable.", rich_help_panel=_POSE),

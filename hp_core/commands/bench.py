@@ -192,7 +192,7 @@ def bench_memory(
 @bench_app.command("host")
 def bench_host(
     frames: Annotated[list[int] | None, typer.Option(help="Clip lengths, 1 or more. Repeatable. Default: 100 and 200.")] = None,
-    long: Annotated[int, typer.Option(help="Length for which the growth between the shortest and the longest is reckoned.")] = 1600,
+    long: Annotated[int, typer.Option(help="Length for which the growth between the shortest and the longest is estimated.")] = 1600,
     as_json: Json = False,
 ) -> None:
     """Host memory against the clip's length, at the released sizes with thin untrained networks, which take seconds a frame."""

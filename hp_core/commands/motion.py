@@ -143,7 +143,9 @@ def mix(
     relative: Annotated[bool, typer.Option(help="Add OTHER's turns to where MOTION looks at rest.")] = False,
     neutral: Annotated[int, typer.Option(help="Frame in which MOTION looks at rest; -1: the most usual face.")] = -1,
     other_neutral: Annotated[int, typer.Option(help="Frame in which OTHER does; -1: the most usual face.")] = -1,
-    pace: Annotated[Pace, typer.Option(help="OTHER at its own speed, cut off or held at the end, or stretched to fit.")] = "keep",
+    pace: Annotated[
+        Pace, typer.Option(help="keep: OTHER at its own speed, cut off or held at its end. stretch: fitted to MOTION's length.")
+    ] = "keep",
     as_json: Json = False,
 ) -> None:
     """The expression of MOTION with the head of OTHER, or something between the two."""

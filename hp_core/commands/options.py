@@ -70,13 +70,13 @@ Translation = Annotated[
 ]
 Fps = Annotated[float, typer.Option(help="The same seconds at so many frames/s; 0 keeps the motion's own.", rich_help_panel=_MOTION)]
 Stretch = Annotated[int, typer.Option(help="Stretch or squeeze to so many frames; 0 keeps the length.", rich_help_panel=_MOTION)]
-HoldBefore = Annotated[int, typer.Option(help="Frames that the first one stands longer.", rich_help_panel=_MOTION)]
-HoldAfter = Annotated[int, typer.Option(help="Frames that the last one stands longer.", rich_help_panel=_MOTION)]
+HoldBefore = Annotated[int, typer.Option(help="Hold the first frame for so many extra frames.", rich_help_panel=_MOTION)]
+HoldAfter = Annotated[int, typer.Option(help="Hold the last frame for so many extra frames.", rich_help_panel=_MOTION)]
 End = Annotated[
     Literal["as it is", "loop", "ping-pong"],
     typer.Option(help="loop: the end goes over into the beginning. ping-pong: forward, then backward.", rich_help_panel=_MOTION),
 ]
-Pace = Literal["stretch", "keep"]
+Pace = Literal["keep", "stretch"]
 Pose = Literal["released", "paper", "identity"]
 PoseMissing = Literal["interpolate", "hold", "error"]
 Keypoints = Literal["auto", "dwpose", "face"]

@@ -19,7 +19,7 @@ SIDE = 192
 LONGEST = 150
 """Frames shown."""
 RANKING = ("lpips_alex", "psnr", "ssim", "lmd_side", "aed_exp50", "identity", "motion_face")
-"""The pairs are ranked by the first of these that was reckoned; else by any other."""
+"""The pairs are ranked by the first of these that was computed; else by any other."""
 
 
 @dataclass(frozen=True)

@@ -54,25 +54,25 @@ def neutral_frame(motion: MotionTokens) -> int:
     return int((expression - expression.median(dim=0).values).norm(dim=1).argmin())
 
 
-def with_strength(motion: MotionTokens, *, expression: float = 1.0, rotation: float = 1.0, neutral: int | None = None) -> MotionTokens:
+def with_strength(motion: MotionTokens, *, expression: float = 1.0, rotation: float = 1.0, neutral: int = -1) -> MotionTokens:
     """Expression and head rotation exaggerated or weakened about a neutral frame.
 
     Args:
         expression, rotation: 0 holds the neutral frame's, 1 changes nothing, 2 doubles the deviation; -2..4.
-        neutral: index of the neutral frame; None takes `neutral_frame`.
+        neutral: number of the neutral frame; -1 takes `neutral_frame`.
 
     Raises:
         OptionError: a number out of range.
     """
     check_range("expression strength", expression, -2, 4)
     check_range("rotation strength", rotation, -2, 4)
-    if expression == rotation == 1 and neutral is None:
+    if expression == rotation == 1 and neutral < 0:
         return motion
-    at = _index(motion, neutral_frame(motion) if neutral is None else neutral)
+    at = _neutral(motion, neutral)
     parts = _Parts.of(motion)
 
     def scaled(part: Tensor, by: float) -> Tensor:
-        return part if by == 1 else _lerp(part[at], part, by)
+        return part if by == 1 else part[at].lerp(part, by)
 
     return replace(parts, expression=scaled(parts.expression, expression), rotation=scaled(parts.rotation, rotation)).joined(motion)
 
@@ -105,16 +105,16 @@ def with_head_rotation_of(
     other: MotionTokens,
     *,
     relative: bool = False,
-    neutral: int | None = None,
-    other_neutral: int | None = None,
-    pace: str = "stretch",
+    neutral: int = -1,
+    other_neutral: int = -1,
+    pace: str = "keep",
 ) -> MotionTokens:
     """Expression of ``motion``, head rotation and translation of ``other``.
 
     Args:
         relative: add what ``other`` turns away from its own neutral frame to where ``motion``'s neutral frame looks, instead of
             taking its rotation as it is.
-        neutral, other_neutral: indices of the two clips' neutral frames; None takes a clip's `neutral_frame`.
+        neutral, other_neutral: numbers of the two clips' neutral frames; -1 takes a clip's `neutral_frame`.
         pace: how ``other`` is brought to the same length, see `fitting`.
 
     Raises:
@@ -123,9 +123,9 @@ def with_head_rotation_of(
     _same_encoder(motion, other)
     parts, head = _Parts.of(motion), _Parts.of(fitting(other, motion, pace))
     if relative:
-        mine = _index(motion, neutral_frame(motion) if neutral is None else neutral)
+        mine = _neutral(motion, neutral)
         # Of the clip before it is fitted: an index names a frame that somebody has seen.
-        theirs = _index(other, neutral_frame(other) if other_neutral is None else other_neutral)
+        theirs = _neutral(other, other_neutral)
         base = _Parts.of(other)
 
         def follow(name: str) -> Tensor:
@@ -148,7 +148,7 @@ def mixed(
     relative: bool = False,
     neutral: int = -1,
     other_neutral: int = -1,
-    pace: str = "stretch",
+    pace: str = "keep",
 ) -> MotionTokens:
     """``motion`` with a share of the head and of the expression of ``other``.
 
@@ -163,11 +163,10 @@ def mixed(
     if head == expression == 0:
         return motion
     mine = _Parts.of(motion)
-    at, other_at = (None if number < 0 else number for number in (neutral, other_neutral))
-    turned = _Parts.of(with_head_rotation_of(motion, other, relative=relative, neutral=at, other_neutral=other_at, pace=pace))
-    changes = {name: _lerp(getattr(mine, name), getattr(turned, name), head) for name in ("rotation", "moved", "translation")}
+    turned = _Parts.of(with_head_rotation_of(motion, other, relative=relative, neutral=neutral, other_neutral=other_neutral, pace=pace))
+    changes = {name: getattr(mine, name).lerp(getattr(turned, name), head) for name in ("rotation", "moved", "translation")}
     if expression:
-        changes["expression"] = _lerp(mine.expression, _Parts.of(fitting(other, motion, pace)).expression, expression)
+        changes["expression"] = mine.expression.lerp(_Parts.of(fitting(other, motion, pace)).expression, expression)
     return replace(mine, **changes).joined(motion)
 
 
@@ -187,8 +186,7 @@ def edited(motion: MotionTokens, edit: MotionEdit) -> MotionTokens:
         OptionError: the neutral frame is beyond the last.
     """
     out = smoothed(motion, edit.smooth, kind=edit.filter)
-    neutral = None if edit.neutral < 0 else edit.neutral
-    out = with_strength(out, expression=edit.expression, rotation=edit.rotation, neutral=neutral)
+    out = with_strength(out, expression=edit.expression, rotation=edit.rotation, neutral=edit.neutral)
     out = with_translation(with_head(out, scale=edit.turn, offset=(edit.yaw, edit.pitch, edit.roll)), edit.translation)
     out = at_rate(out, edit.fps or out.fps)
     out = held(stretched(out, edit.frames or len(out)), before=edit.hold_before, after=edit.hold_after)
@@ -241,7 +239,7 @@ def _sampled(motion: MotionTokens, at: Tensor) -> MotionTokens:
     share = (at - low).float()
 
     def change(part: Tensor) -> Tensor:
-        return _lerp(part[low], part[high], share.reshape(-1, *[1] * (part.ndim - 1)))
+        return part[low].lerp(part[high], share.reshape(-1, *[1] * (part.ndim - 1)))
 
     return _Parts.of(motion).map(change).joined(motion)
 
@@ -353,17 +351,17 @@ def _crossfade(first: Tensor, second: Tensor, blend: int) -> Tensor:
     if blend == 0:
         return torch.cat([first, second])
     share = ((torch.arange(blend) + 1) / (blend + 1)).reshape(-1, *[1] * (first.ndim - 1))  # of the second
-    return torch.cat([first[:-blend], _lerp(first[-blend:], second[:blend], share), second[blend:]])
+    return torch.cat([first[:-blend], first[-blend:].lerp(second[:blend], share), second[blend:]])
 
 
 def _rows(motion: MotionTokens, rows: list[int]) -> MotionTokens:
     return replace(motion, tokens=motion.tokens[rows], rotation=motion.rotation[rows], translation=motion.translation[rows])
 
 
-def _index(motion: MotionTokens, frame: int) -> int:
-    if not 0 <= frame < len(motion):
-        raise OptionError(f"The neutral frame is {frame}; the motion has {len(motion)} frames, so 0 to {len(motion) - 1}.")
-    return frame
+def _neutral(motion: MotionTokens, number: int) -> int:
+    if number >= len(motion):
+        raise OptionError(f"The neutral frame is {number}; the motion has {len(motion)} frames, so 0 to {len(motion) - 1}.")
+    return neutral_frame(motion) if number < 0 else number
 
 
 def _same_encoder(first: MotionTokens, second: MotionTokens) -> None:
@@ -377,7 +375,3 @@ def _same_encoder(first: MotionTokens, second: MotionTokens) -> None:
             f"The motions have {tuple(first.tokens.shape[1:])} and {tuple(second.tokens.shape[1:])} tokens and channels: they come "
             "from different weights. Encode both with the same set."
         )
-
-
-def _lerp(first: Tensor, second: Tensor, share: Tensor | float) -> Tensor:
-    return first.lerp(second, share)  # one pass over clips of gigabytes

@@ -68,7 +68,7 @@ def align_pose(
         )
     if config.level and (driving_keypoints is None or portrait_keypoints is None):
         raise OptionError(
-            "level turns by the angle between two necks, and a face track's is reckoned straight below the head. Leave level out, or give "
+            "level turns by the angle between two necks, and a face track's is estimated straight below the head. Leave level out, or give "
             "the keypoints of DWPose."
         )
     moving = _of_clip("driving", driving, driving_keypoints, frames=len(driving))
@@ -129,7 +129,7 @@ def check_drawn(config: AlignConfig) -> None:
 def face_ratio(points: np.ndarray, target: np.ndarray) -> float:
     """How much larger the face ``target`` (5, 2) is than those of a clip, ``points`` (frames, 5, 2), median over the frames.
 
-    By the five points' distances from their middle: people's faces differ less in these than in where a neck is reckoned below
+    By the five points' distances from their middle: people's faces differ less in these than in where a neck is estimated below
     them, which mouth and chin move too.
     """
     ours, theirs = _spread(target.astype(np.float64)), _spread(points.astype(np.float64))
@@ -202,7 +202,7 @@ def fitted(points: np.ndarray, target: np.ndarray, *, level: bool = False, refer
 
 
 def steadied(points: np.ndarray, sizes: np.ndarray, config: AlignConfig) -> np.ndarray:
-    """Less or more of the head's way and growth since ``config.reference``, 0 or more, or none of it along a locked axis.
+    """Less or more of the head's movement and change of size since ``config.reference``, 0 or more, or none of it along a locked axis.
 
     points (frames, 128, 3) -> the same; each frame is moved and scaled about its nose as a whole.
 

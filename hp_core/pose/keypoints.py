@@ -37,11 +37,11 @@ _BODY_25, _FROM_BODY_25 = 25, [*range(8), *range(9, 19)]
 _CROWN, _NOSE_BASE, _CHIN, _TEMPLES = 10, 2, 152, (234, 454)
 _NECK_BELOW_EARS = 1.2  # face heights (crown of the mesh to chin) from between the ears down to between the shoulders
 _NECK_BELOW_EYES = 2.9  # the same where only five points are known, in distances from the eyes to the mouth
-_GUESSED = 0.5  # confidence of a point that is reckoned from others
+_GUESSED = 0.5  # confidence of a point that is estimated from others
 
 
 def from_track(track: FaceTrack) -> PoseKeypoints:
-    """Keypoints of a face track, in pixels of its source: nose, eyes, ears, the 68 face points, and a neck reckoned from the head.
+    """Keypoints of a face track, in pixels of its source: nose, eyes, ears, the 68 face points, and a neck estimated from the head.
 
     A face analyzer sees no shoulders, so there are none. The neck hangs straight below the head, whichever way that tilts. Without
     dense landmarks there are no face points and no ears.
@@ -73,7 +73,7 @@ def from_track(track: FaceTrack) -> PoseKeypoints:
 
 
 def nose_and_neck(five_points: np.ndarray, length: float = 1.0, lean: float = 0.0) -> np.ndarray:
-    """OpenPose's 18 body points (frames, 18, 3) of five-point faces (frames, 5, 2): the nose, and a neck reckoned below the eyes.
+    """OpenPose's 18 body points (frames, 18, 3) of five-point faces (frames, 5, 2): the nose, and a neck estimated below the eyes.
 
     Args:
         length: of the neck, in usual ones.

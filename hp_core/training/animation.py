@@ -41,7 +41,7 @@ from hp_core.values import PoseMaps
 TRAINED = ("unet", "motion_proj", "dino", "image_proj", "pose_guider")
 """Modules of this stage, by their published files' names."""
 
-_LEAN = 0.2  # most that a reckoned neck stands beside the eyes, in its lengths: those of a turned head are not above its ears
+_LEAN = 0.2  # most that a estimated neck stands beside the eyes, in its lengths: those of a turned head are not above its ears
 
 _SHOWN = 8  # held-out clips of the validation's video, side by side: encoders have a widest picture
 _BANDS = {"low": (0.0, 1.0), "mid": (1.0, 20.0), "high": (20.0, float("inf"))}  # of sigma, for the curves

@@ -217,7 +217,7 @@ class AnimationTraining:
     drop_translation: tuple[float, ...] = (0.0, 0.0)
     drop_eyes: float = 0.5  # chance of a skeleton to be drawn without eyes and ears, as it is between different people
     drop_edges: float = 0.1  # chance of each edge of a skeleton to be left out (paper 3.5)
-    head_only: float = 0.0  # share of the skeletons that are nose and reckoned neck, as a face track without a body gives them
+    head_only: float = 0.0  # share of the skeletons that are nose and estimated neck, as a face track without a body gives them
     neck_length: tuple[float, ...] = (0.9, 1.1)  # shortest and longest of these, in usual ones: it is a guess, and faces differ
     freeze_vit: bool = True  # the DINOv2 blocks; only the small one of the demo is trained
     validation_steps: int = 8

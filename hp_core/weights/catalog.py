@@ -27,7 +27,7 @@ class WeightFile:
         path: where it lies inside a weights folder; the reference layout.
         purpose: what it is for.
         licence: its terms.
-        size: bytes, reckoned from the parameters in the published dtype (float32 for `.pth`); None where it is not known.
+        size: bytes, computed from the parameters in the published dtype (float32 for `.pth`); None where it is not known.
         repo, revision, remote: its place on the Hugging Face hub; `remote` defaults to the last part of `path`.
         mirror: a repository that holds the same file without a gate.
         url: a plain address instead of a repository.

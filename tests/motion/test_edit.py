@@ -201,25 +201,25 @@ def test_short_clips_are_smoothed_over_what_there_is() -> None:
 
 def test_head_of_another_expression_of_one() -> None:
     clip, other = motion(20, 0), motion(31, 1)
-    out = edit.with_head_rotation_of(clip, other)
+    out = edit.with_head_rotation_of(clip, other, pace="stretch")
     assert torch.equal(out.tokens[..., :-6], clip.tokens[..., :-6])
     assert torch.allclose(out.rotation, edit.stretched(other, 20).rotation)
     assert consistent(out)
-    relative = edit.with_head_rotation_of(clip, other, relative=True)
+    relative = edit.with_head_rotation_of(clip, other, relative=True, pace="stretch")
     turned = edit.stretched(other, 20).rotation - other.rotation[edit.neutral_frame(other)]
     assert torch.allclose(relative.rotation, clip.rotation[edit.neutral_frame(clip)] + turned, atol=1e-4)
-    named = edit.mixed(clip, other, relative=True, neutral=3, other_neutral=30)
+    named = edit.mixed(clip, other, relative=True, neutral=3, other_neutral=30, pace="stretch")
     assert torch.allclose(named.rotation, clip.rotation[3] + edit.stretched(other, 20).rotation - other.rotation[30], atol=1e-4)
     assert torch.allclose(named.rotation[-1], clip.rotation[3], atol=1e-4), "where the other rests, the head is held as the first rests"
 
 
 def test_the_head_of_another_keeps_its_own_speed() -> None:
     clip, slow = motion(20, 0), replace(motion(6, 1), fps=Fraction(25, 2))
-    out = clip.with_head_rotation_of(slow, pace="keep")
+    out = clip.with_head_rotation_of(slow)
     twice = edit.at_rate(slow, 25).rotation
     assert torch.allclose(out.rotation[:12], twice)
     assert (out.rotation[12:] == twice[-1]).all(), "held once it is over"
-    assert torch.equal(clip.with_head_rotation_of(motion(31, 1), pace="keep").rotation, motion(31, 1).rotation[:20])
+    assert torch.equal(clip.with_head_rotation_of(motion(31, 1)).rotation, motion(31, 1).rotation[:20])
 
 
 def test_all_edits_at_once_are_those_edits_in_order() -> None:

@@ -128,7 +128,7 @@ PAIR_METRICS: dict[str, Callable[[Toolbox], Metric]] = {
 SET_METRICS: dict[str, Callable[[Toolbox], SetMetric]] = {"fid": _fid, "fid_vid": _fid_vid, "fvd": _fvd}
 NAMES = (*SET_METRICS, *PAIR_METRICS)
 DEFAULT = tuple(name for name in NAMES if name != "lpips_vgg")
-"""What is reckoned unless told; the paper's LPIPS is AlexNet's."""
+"""What is computed unless told; the paper's LPIPS is AlexNet's."""
 
 
 @dataclass(frozen=True)
