@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, TypeVar
 
 import typer
 
-from hp_core.progress import StageClock
+from hp_core.progress import Notice, Progress, Stage, StageClock, TrainingStep
+
+Value = TypeVar("Value")
 
 
 def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
@@ -33,12 +35,13 @@ class Bars:
     """Draws the stages' progress on stderr, keeps their times and notices."""
 
     def __init__(self, *, quiet: bool):
+        import rich.progress
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         self.quiet = quiet
         columns = (TextColumn("{task.description:>9}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-        self.progress = Progress(*columns, console=Console(stderr=True), disable=quiet)
+        self.progress = rich.progress.Progress(*columns, console=Console(stderr=True), disable=quiet)
         self.tasks: dict[str, Any] = {}
         self.clock = StageClock()
         self.notices: list[str] = []
@@ -55,10 +58,8 @@ class Bars:
         if self.progress.live.is_started:
             self.progress.stop()
 
-    def run(self, stage: Any) -> Any:
+    def run(self, stage: Stage[Value]) -> Value:
         """Drain a stage; its value."""
-        from hp_core.progress import Notice, TrainingStep
-
         self.clock.start()
         while True:
             try:
@@ -71,19 +72,20 @@ class Bars:
                     self.progress.console.print(f"[yellow]Note:[/yellow] {event.text}")
                 continue
             if isinstance(event, TrainingStep):
-                self._line(event)
+                if not self.quiet:
+                    self._line(event)
                 continue
             self.show(event)
             self.clock.note(event)
 
-    def show(self, event: Any) -> None:
+    def show(self, event: Progress) -> None:
         """Move the bar of a `Progress`' stage."""
         self.progress.start()  # not before there is something to draw: an empty display still ends its line
         if event.stage not in self.tasks:
             self.tasks[event.stage] = self.progress.add_task(event.stage, total=event.total)
         self.progress.update(self.tasks[event.stage], completed=event.done, total=event.total)
 
-    def _line(self, event: Any) -> None:
+    def _line(self, event: TrainingStep) -> None:
         """One line of a training run: step, figures, time left."""
         left = "" if event.seconds_left is None else f"  {event.seconds_left / 3600:.1f} h left"
         values = "  ".join(f"{name} {value:.4g}" for name, value in event.metrics.items())

@@ -37,7 +37,7 @@ def study_make(
         "systems": list(study.systems),
         "notices": bars.notices,
     }
-    rows = [["page, to publish with its folder", facts["page"]], ["key, not to be published", facts["key"]]]
+    rows = [["page, to publish with its folder", str(facts["page"])], ["key, not to be published", str(study.key)]]
     rows += [["items a visitor rates", str(study.items)], ["systems", ", ".join(study.systems)]]
     figures(f"Study {study.identifier}", ["what", "value"], rows, facts, as_json)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -269,7 +270,10 @@ class AnimationTask:
             table, rows = _pose_table([draw_skeleton(points, size, PoseStyle()) for points in item["keypoints"].numpy()], size)
             pose = PoseMaps(table, rows, "own")
         levels = self._levels(self.held_out, index, np.arange(len(item["latents"])))
-        return redraw(self.loss, self.portrait, item, levels, pose=pose, steps=self.config.validation_steps, device=device)
+        precision = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.config.optim.precision, torch.float32)
+        cast = torch.autocast(device.type, precision, enabled=device.type != "cpu" and precision != torch.float32)
+        with cast:  # the other cards wait meanwhile
+            return redraw(self.loss, self.portrait, item, levels, pose=pose, steps=self.config.validation_steps, device=device)
 
     def decoded(self, latents: Tensor) -> Tensor:
         """Latents (F, z, h, w), unscaled, as frames (F, S, S, 3) uint8."""
@@ -307,7 +311,7 @@ def redraw(
     at = [torch.tensor([level], device=device) for level in levels]
     motion = loss.motion(*(item[name][None, :, 0] for name in ("feature", "rotation", "translation")), *at)[0]
     tokens = loss.appearance_tokens(vit_normalise(to_batch(item["vit"][:1].cpu())).to(device), item["id"][:1])
-    sampling, scaling = portrait.sampling, portrait.vae["scaling_factor"]
+    sampling, scaling = replace(portrait.sampling, windows="line"), portrait.vae["scaling_factor"]  # as few windows as cover it
     reference = item["latents"][:1].float()
     latents = reference
     noise = noises(len(motion), tuple(reference.shape[1:]), 0, sampling.noise)  # type: ignore[arg-type]

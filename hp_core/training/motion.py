@@ -151,6 +151,15 @@ def vector(motion: dict[str, Tensor]) -> Tensor:
     return torch.cat([motion["feature"], motion["rotation"] / _DEGREES, motion["translation"]], dim=1)
 
 
+def check_share(config: MotionTraining, pairs: int) -> None:
+    """Raise `OptionError` where parts of ``pairs`` pairs of a batch would have others redrawn than the whole batch has."""
+    if pairs < config.optim.batch and pairs % config.drawn_stride:
+        raise OptionError(
+            f"motion.drawn_stride is {config.drawn_stride} and each part of a batch has {pairs} pairs; parts must be multiples of the "
+            "stride, or other pairs are redrawn than on one process. Set another optim.batch, accumulate or drawn_stride."
+        )
+
+
 class MotionTask:
     """Pairs of frames of one clip.
 
@@ -177,11 +186,7 @@ class MotionTask:
         """Two random frames of a clip each; the crops' colours, place and proportions are changed."""
         rng = np.random.default_rng(step_seed(self.config.optim.seed, step))
         count, stride = self.config.optim.batch, self.config.drawn_stride
-        if len(rows) < count and len(rows) % stride:
-            raise OptionError(
-                f"motion.drawn_stride is {stride} and each part of a batch has {len(rows)} pairs; parts must be multiples of the stride, "
-                "or other pairs are redrawn than on one process. Set another optim.batch, accumulate or drawn_stride."
-            )
+        check_share(self.config, len(rows))
         clips, parts, seeds = rng.integers(len(self.store), size=count), rng.random((count, 2)), rng.integers(2**62, size=count)
         items = [self._pair(self.store, int(clips[row]), parts[row]) for row in rows]
         batch = _collated(items, stride)

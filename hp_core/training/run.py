@@ -6,6 +6,7 @@ stages go on; ``pixels-*`` and ``features``, the cached clips; and a folder with
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
@@ -18,20 +19,21 @@ from torch import Tensor, nn
 from hp_core.checks import check_choice
 from hp_core.config import PortraitConfig
 from hp_core.config_files import read_config
-from hp_core.errors import OptionError
+from hp_core.errors import OptionError, PortraitError
 from hp_core.pipeline import default_device
 from hp_core.progress import Notice, Stage
 from hp_core.training.begun import check_frozen, mark_trained
 from hp_core.training.features import ClipEncoder
 from hp_core.training.processes import first_process_first
 from hp_core.training.settings import STAGES, DataConfig, TrainConfig
+from hp_core.training.sharing import launch
 from hp_core.training.sources import clip_source
 from hp_core.training.start import prepare_weights
 from hp_core.training.store import Store, build_store, pixels
 from hp_core.training.stylize import AnimeGan
 from hp_core.training.trainer import Outcome, Task, train
 from hp_core.weights.catalog import CATALOG, MODULES
-from hp_core.weights.load import file_fingerprint, load_models, load_module, sign_fingerprint
+from hp_core.weights.load import file_fingerprint, first_line, load_models, load_module, sign_fingerprint
 from hp_core.weights.tools import save_module, write_config
 
 
@@ -40,7 +42,7 @@ def run_stage(stage: str, config: TrainConfig, folder: Path, *, minutes: float |
 
     Args:
         stage: `vae`, `identity`, `motion`, `animation` or `decoder`; each takes the weights the earlier ones left in ``folder/weights``.
-        minutes: save and stop after so long.
+        minutes: save and stop after so long, at a step; caching the clips is not interrupted.
         clips: where the cached clips are, which runs with the same frozen networks may share; None: in ``folder``.
 
     Raises:
@@ -52,15 +54,31 @@ def run_stage(stage: str, config: TrainConfig, folder: Path, *, minutes: float |
         raise OptionError(
             f"{stage}.optim.gradient_checkpointing is true; the animation stage alone has it. A higher accumulate saves memory."
         )
+    ends = None if minutes is None else time.monotonic() + 60 * minutes
     with first_process_first():
         yield from prepare_weights(config, folder / "weights")
-    task = yield from _TASKS[stage](config, folder, clips or folder)
+    _, parts = launch(part.optim)  # what this launch cannot do is said before hours of caching
+    if stage == "motion":
+        from hp_core.training.motion import check_share
+
+        check_share(part, part.optim.batch // parts)
+    try:
+        task = yield from _TASKS[stage](config, folder, clips or folder)
+    except torch.OutOfMemoryError as error:
+        raise PortraitError(
+            f"{default_device()} has too little memory to cache the clips ({first_line(error)}). What is cached is kept: free the card of "
+            "other programs, or run the stage on one with more memory."
+        ) from error
     facts = {"preset": config.preset, "stage": stage, **({"without": config.without} if config.without else {}), **asdict(part)}
+    facts["data"]["shards"] = ""  # they may move; what is in them is told by the clips
+    facts["clips"] = task.store.facts
+    assumed = asdict(type(part)()) | {"clips": facts["clips"]}  # by a checkpoint that is older than a setting
     # A run may be made longer, and helped on where it is unstable or short of memory.
     free = {"log": facts.pop("log")} | {name: facts["optim"].pop(name) for name in ("steps", "lr", "precision", "accumulate")}
     free |= {"gradient_checkpointing": facts["optim"].pop("gradient_checkpointing")}
     free |= {name: facts.pop(name) for name in ("validation_steps", "validation_frames") if name in facts}
-    return (yield from train(task, part.optim, part.log, folder / stage, facts=facts, free=free, minutes=minutes))
+    left = None if ends is None else (ends - time.monotonic()) / 60
+    return (yield from train(task, part.optim, part.log, folder / stage, facts=facts, free=free, assumed=assumed, minutes=left))
 
 
 def _vae(config: TrainConfig, folder: Path, clips: Path) -> Stage[Task]:
@@ -94,8 +112,8 @@ def _animation(config: TrainConfig, folder: Path, clips: Path) -> Stage[Task]:
 
     weights = folder / "weights"
     model, part = read_config(weights), config.animation
-    store = yield from feature_store(config, weights, clips, held_out=False)
     held_out = yield from feature_store(config, weights, clips, held_out=True)
+    store = yield from feature_store(config, weights, clips, held_out=False)
     if part.pose and "keypoints" not in store.read(0, ("keypoints",), slice(0, 1)):
         seen = "black but for head_only" if part.head_only else "black alone"
         yield Notice(f"pose is {part.pose:g}, and the clips have no body points: the guider sees {seen}. See `prepare --dwpose`.")
@@ -111,8 +129,8 @@ def _decoder(config: TrainConfig, folder: Path, clips: Path) -> Stage[Task]:
 
     weights = folder / "weights"
     model = read_config(weights)
-    store = yield from prediction_store(config, weights, clips, held_out=False)
     held_out = yield from prediction_store(config, weights, clips, held_out=True)
+    store = yield from prediction_store(config, weights, clips, held_out=False)
     vae: Any = load_module("vae", weights, model).float().train()
     expression: Any = load_module("expression", weights, model).float()
     return DecoderTask(vae, expression, config.decoder, model, store, held_out, partial(_save, weights, "vae"))
@@ -130,11 +148,11 @@ _TASKS: dict[str, Callable[[TrainConfig, Path, Path], Stage[Any]]] = {
 def pixel_stores(data: DataConfig, model: PortraitConfig, folder: Path) -> Stage[tuple[Store, Store]]:
     """The clips of ``data`` as pixels, for training and for validation."""
     stores = []
-    for held_out in (False, True):
+    for held_out in (True, False):  # the few first: of other settings they are refused at once
         part = yield from clip_source(data, model, held_out=held_out)
         place = folder / f"pixels{'-held-out' if held_out else ''}-{len(part.keys)}x{data.frames}"  # stages may want other ones
         stores.append((yield from build_store(part.source, part.keys, place, pixels, part.facts)))
-    return stores[0], stores[1]
+    return stores[1], stores[0]
 
 
 def feature_store(config: TrainConfig, weights: Path, folder: Path, *, held_out: bool) -> Stage[Store]:

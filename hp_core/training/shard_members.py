@@ -20,7 +20,8 @@ from hp_core.errors import PortraitError, VideoError
 from hp_core.face.crop import head_crop
 from hp_core.training.clips import Clip
 from hp_core.video import read_frames
-from hp_core.video.colour import BT709, LIMITED, to_yuv
+from hp_core.video.colour import to_yuv
+from hp_core.video.write import add_h264
 
 FORMAT = 1
 MEMBERS = ("json", "crop.mp4", "motion.mp4", "track.npz")
@@ -70,16 +71,10 @@ def _encoded(frames: np.ndarray, fps: Fraction, crf: int) -> bytes:
 
     # Macroblock trees make pictures of 64 pixels come out different each time, and give less to what no later frame shows.
     options = {"crf": str(crf), "preset": "medium", "x264-params": "mbtree=0"}
-    rate, side = Fraction(fps).limit_denominator(100_000), frames.shape[1] + frames.shape[1] % 2
+    rate, side = Fraction(fps).limit_denominator(100_000), frames.shape[1]
     converter, file = VideoReformatter(), io.BytesIO()
     with av.open(file, "w", format="mp4", options={"movie_timescale": "90000"}) as output:
-        try:
-            stream = output.add_stream("libx264", rate=rate, options=options)
-        except av.codec.codec.UnknownCodecError as error:
-            raise VideoError("This PyAV has no H.264 encoder (libx264); install `av` from PyPI.") from error
-        stream.width, stream.height, stream.pix_fmt = side, side, "yuv420p"
-        stream.codec_context.time_base = 1 / rate
-        stream.color_range, stream.colorspace, stream.color_primaries, stream.color_trc = LIMITED, BT709, BT709, BT709
+        stream = add_h264(output, rate, side, side, options)
         for number, frame in enumerate(frames):
             picture = to_yuv(frame, converter)
             picture.pts, picture.time_base = number, 1 / rate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -20,7 +21,9 @@ from hp_core.progress import Notice, Progress, Stage
 from hp_core.training.clips import Clip, ClipSource
 from hp_core.training.processes import is_first_process, process_count, process_index, wait_for_all
 
-MANIFEST = "store.json"
+MANIFEST, FACTS = "store.json", "facts.json"
+SPARE = 1.3  # of the free space is asked for before an estimate is believed: clips differ
+MEASURED = 8  # clips by which the space for all is estimated
 _OPEN = 64  # files at once: each is a memory map, of which a process may have 65,530
 
 
@@ -31,6 +34,7 @@ class Store:
         keys: of the clips, in order.
         lengths: frames of each clip.
         people: who each clip shows.
+        facts: what the arrays depend on, as they were given to `build_store`.
 
     Raises:
         PortraitError: no such store, or one that is not finished.
@@ -39,12 +43,13 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         try:
-            facts = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            self.facts: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         except (OSError, json.JSONDecodeError) as error:
             raise PortraitError(f"{folder} holds no finished store of clips ({error}). Make it again.") from error
-        self.keys: list[str] = [clip["key"] for clip in facts["clips"]]
-        self.lengths: list[int] = [clip["frames"] for clip in facts["clips"]]
-        self.people: list[str] = [clip["person"] for clip in facts["clips"]]
+        self.keys: list[str] = [clip["key"] for clip in manifest["clips"]]
+        self.lengths: list[int] = [clip["frames"] for clip in manifest["clips"]]
+        self.people: list[str] = [clip["person"] for clip in manifest["clips"]]
         self._open: OrderedDict[int, Any] = OrderedDict()
 
     def __len__(self) -> int:
@@ -88,25 +93,33 @@ def build_store(
         facts: what the arrays depend on, as JSON takes it; a store made under other facts is refused.
 
     Raises:
-        PortraitError: the folder holds a store of other facts, or cannot be written to.
+        PortraitError: the folder holds a store of other facts, cannot be written to, or has too little space for all clips.
     """
     make_folder(folder)
     manifest = folder / MANIFEST
-    began = folder / "facts.json"
+    began = folder / FACTS
     known = json.loads(json.dumps(facts))
     if began.is_file() and json.loads(began.read_text(encoding="utf-8")) != known:
         raise PortraitError(f"{folder} holds clips made with other settings or weights. Delete it, or name another folder.")
     if manifest.is_file():
+        known_lost = json.loads(manifest.read_text(encoding="utf-8")).get("lost", 0)
+        if known_lost:
+            yield Notice(f"{known_lost} clips that could not be read are left out. To try them again, delete {manifest}.")
         return Store(folder)
     with written_beside(began) as temporary:
         temporary.write_text(json.dumps(known), encoding="utf-8")
     mine = keys[process_index() :: process_count()]
     missing = [key for key in mine if _row(folder, key) is None]
+    sizes: list[int] = []
     for done, clip in enumerate(source.read(missing), len(mine) - len(missing) + 1):
         arrays = {name: array.contiguous() for name, array in encode(clip).items()}
         row = {"key": clip.key, "person": clip.person, "frames": len(clip)}
-        with written_beside(folder / f"{clip.key}.safetensors") as temporary:
+        place = folder / f"{clip.key}.safetensors"
+        with written_beside(place) as temporary:
             save_file(arrays, temporary, {"clip": json.dumps(row)})
+        sizes.append(place.stat().st_size)
+        if len(sizes) == MEASURED:
+            _check_space(folder, sizes, len(missing) * process_count())
         yield Progress("cache", done, len(mine))
     wait_for_all()
     if is_first_process():
@@ -118,9 +131,19 @@ def build_store(
             first = next((f", the first {what}: {reason}" for what, reason in source.skipped.items()), "")
             yield Notice(f"{lost} clips could not be read and are left out{first}")
         with written_beside(manifest) as temporary:
-            temporary.write_text(json.dumps({"clips": rows}), encoding="utf-8")
+            temporary.write_text(json.dumps({"clips": rows, "lost": lost}), encoding="utf-8")
     wait_for_all()
     return Store(folder)
+
+
+def _check_space(folder: Path, sizes: Sequence[int], clips: int) -> None:
+    """Raise `PortraitError` where what is left of ``clips`` clips, of which some have ``sizes`` bytes, will not fit onto the disk."""
+    needed, free = sum(sizes) / len(sizes) * (clips - len(sizes)), shutil.disk_usage(folder).free
+    if needed > SPARE * free:
+        raise PortraitError(
+            f"The clips cached in {folder} will need about {needed / 1e9:.0f} GB more, and {free / 1e9:.0f} GB are free there. Train in a "
+            "folder with more space, or on fewer clips."
+        )
 
 
 def _row(folder: Path, key: str) -> dict[str, Any] | None:

@@ -34,10 +34,11 @@ from hp_core.training.interrupts import interrupts
 from hp_core.training.muon import Muon, matrices
 from hp_core.training.processes import wait_for_all
 from hp_core.training.settings import LogConfig, OptimConfig
-from hp_core.training.sharing import SHARING, tell
+from hp_core.training.sharing import SHARING, launch
 from hp_core.weights.load import first_line
 
 STATE = "state.json"
+LEFT_OUT = 50  # steps in a row that fp16 may leave out: it halves its scale at each, from 65,536
 EXPORTED = "exported"  # beside it, once the weights of this checkpoint are where inference looks for them
 
 
@@ -95,6 +96,7 @@ def train(
     *,
     facts: dict[str, Any],
     free: dict[str, Any] | None = None,
+    assumed: dict[str, Any] | None = None,
     minutes: float | None = None,
 ) -> Stage[Outcome]:
     """Train ``task`` in ``folder`` from its newest checkpoint, or from the start.
@@ -104,12 +106,13 @@ def train(
     Args:
         facts: what the weights depend on (configuration), as JSON takes it; a checkpoint of other facts is refused.
         free: settings that may change on the way, as JSON takes them; that they have is said.
+        assumed: what holds for a checkpoint that says nothing of a fact.
 
     Raises:
         OptionError: a batch that the processes cannot share, or a checkpoint of other facts.
         PortraitError: the loss or a gradient is not finite, or nothing can be written.
     """
-    run = _Run(task, optim, log, folder, facts, free or {})
+    run = _Run(task, optim, log, folder, facts, free or {}, assumed or {})
     yield from run.notices
     ends = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
     with interrupts() as interrupted, curves(folder, run.step, silent=not run.accelerator.is_main_process) as board:
@@ -148,26 +151,19 @@ class _Run:
     model: nn.Module
     optimizer: torch.optim.Optimizer
 
-    def __init__(self, task: Task, optim: OptimConfig, log: LogConfig, folder: Path, facts: dict[str, Any], free: dict[str, Any]) -> None:
-        try:
-            from accelerate import Accelerator
-            from accelerate.state import AcceleratorState
-        except ImportError as error:
-            raise OptionError("Training needs accelerate: pip install 'hunyuanportrait[train]'.") from error
-        AcceleratorState._reset_state()  # else the precision of the process's first run would be that of all
+    def __init__(
+        self,
+        task: Task,
+        optim: OptimConfig,
+        log: LogConfig,
+        folder: Path,
+        facts: dict[str, Any],
+        free: dict[str, Any],
+        assumed: dict[str, Any],
+    ) -> None:
+        self.accelerator, self.parts = launch(optim)
         self.task, self.optim, self.log, self.folder = task, optim, log, folder
-        self.facts, self.free = json.loads(json.dumps([facts, free]))
-        threads = torch.get_num_threads()
-        self.accelerator: Any = Accelerator(mixed_precision=optim.precision.replace("fp32", "no"))
-        if self.accelerator.num_processes == 1:
-            torch.set_num_threads(threads)  # accelerate counts physical cores, of which virtual machines often report one
-        self.parts = self.accelerator.num_processes * optim.accumulate
-        if optim.batch % self.parts:
-            raise OptionError(
-                f"optim.batch is {optim.batch}; {self.accelerator.num_processes} processes with accumulate={optim.accumulate} "
-                f"need a multiple of {self.parts}."
-            )
-        tell(self.accelerator, optim, self.parts)
+        self.facts, self.free, self.assumed = json.loads(json.dumps([facts, free, assumed]))
         make_folder(folder)
         if self.accelerator.num_processes > 1 and self.accelerator.device.type != "cpu":
             task.model = nn.SyncBatchNorm.convert_sync_batchnorm(task.model)  # the adapters' norms see the whole batch
@@ -175,7 +171,7 @@ class _Run:
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]  # of a sharded model: others than before
         self.tracked = averaged_tensors(self.model)  # found once: the released model has thousands
         self.ema = Ema(self.tracked, optim.ema) if optim.ema else None
-        self.step = 0
+        self.step = self.left_out = 0
         self.notices: list[Notice] = []
         if find_spec("tensorboard") is None:
             self.notices.append(Notice("tensorboard is not installed; figures go to metrics.jsonl alone."))
@@ -189,9 +185,6 @@ class _Run:
         betas = (optim.betas[0], optim.betas[1])
         if optim.optimizer == "adamw":
             return torch.optim.AdamW(trained, lr=optim.lr, betas=betas, weight_decay=optim.weight_decay, fused=True)
-        if self.accelerator.distributed_type in SHARING:
-            kind = self.accelerator.distributed_type.value
-            raise OptionError(f"optim.optimizer is muon, which needs whole matrices; {kind} shares them out. Set optimizer: adamw.")
         hidden = matrices(model)
         taken = {id(p) for p in hidden}
         rest = [p for p in trained if id(p) not in taken]
@@ -201,8 +194,7 @@ class _Run:
     @property
     def shares_weights(self) -> bool:
         """Whether a forward needs all processes, each of which holds a part of the weights."""
-        kind = self.accelerator.distributed_type
-        return bool(kind == "FSDP" or (kind == "DEEPSPEED" and self.accelerator.deepspeed_plugin.zero_stage == 3))
+        return bool(self.accelerator.distributed_type == "FSDP")
 
     def advance(self) -> dict[str, float]:
         """One optimiser step; its metrics, averaged over all processes."""
@@ -227,9 +219,13 @@ class _Run:
         norm = self.accelerator.clip_grad_norm_(self.parameters, self.optim.grad_norm)
         means = {name: float(self.accelerator.reduce(value, "mean")) for name, value in sums.items()}
         self._check("loss", means["loss"])
-        if norm is not None and self.optim.precision != "fp16":  # there a step that overflows is left out, and the next ones scaled down
+        if norm is not None and self.optim.precision != "fp16":
             self._check("gradient", float(norm))
         self.optimizer.step()
+        # In fp16 a step that overflows is left out, and the next ones are scaled down, which ends.
+        self.left_out = self.left_out + 1 if getattr(self.optimizer, "step_was_skipped", False) else 0
+        if self.left_out == LEFT_OUT:
+            self._check(f"gradient of {LEFT_OUT} steps in a row", float("nan"))
         self.optimizer.zero_grad()
         if self.ema is not None:
             self.ema.update(self.tracked, self.step)
@@ -263,6 +259,9 @@ class _Run:
         if phase == "saving":
             return f"Set optim.ema: 0 (now {optim.ema:g}), which keeps no average, in another folder, or take more cards."
         saved = "optim.gradient_checkpointing: true and " if animation and not optim.gradient_checkpointing else ""
+        if clips == 1:
+            first = f"Set {saved.removesuffix(' and ')}, or t" if saved else "T"
+            return f"A step is one clip on each card. {first}ake cards with more memory, or share the weights out (the shipped fsdp.yaml)."
         if self.accelerator.distributed_type == "DEEPSPEED":
             return f"Set {saved}a lower optim.batch (now {optim.batch}), in another folder, or take more cards."
         return (
@@ -346,7 +345,7 @@ class _Run:
                 state = json.loads((place / STATE).read_text(encoding="utf-8"))
             except (OSError, ValueError) as error:
                 raise _damaged(place, error) from error
-            changed = _differences(state["facts"], self.facts)
+            changed = _differences(_completed(state["facts"], self.assumed, self.facts), self.facts)
             if changed:
                 raise OptionError(
                     f"{place} was trained with other settings: {changed[0]}. Restore them, or train in another folder than {self.folder}."
@@ -390,6 +389,15 @@ def _damaged(place: Path, error: Exception) -> PortraitError:
 def checkpoints(folder: Path) -> list[Path]:
     """The whole checkpoints in ``folder``, oldest first."""
     return sorted(place for place in (folder / "checkpoints").glob("step-*") if (place / STATE).is_file())
+
+
+def _completed(old: dict[str, Any], assumed: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """``old``, and what is ``assumed`` of the facts that it says nothing of and ``new`` does."""
+    whole = {key: assumed[key] for key in new if key in assumed and key not in old} | old
+    for key, value in new.items():
+        if isinstance(value, dict) and isinstance(whole.get(key), dict):
+            whole[key] = _completed(whole[key], assumed.get(key, {}), value)
+    return whole
 
 
 def _differences(old: Any, new: Any, name: str = "") -> list[str]:

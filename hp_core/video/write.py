@@ -18,6 +18,7 @@ from hp_core.video.sound import Sound, check_sound
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
+    from av.video.stream import VideoStream
 
     from hp_core.video.colour import Frame
 
@@ -125,15 +126,9 @@ class VideoWriter:
             options |= {"movflags": "+faststart" + key_value, "movie_timescale": "90000"}
         self._output = output = av.open(os.path.abspath(self._part), "w", options=options)
         output.metadata.update(self._metadata)
-        try:
-            picture = output.add_stream("libx264", rate=self._fps, options={"crf": str(self._crf), "preset": "medium"})
-        except av.codec.codec.UnknownCodecError as error:
-            raise VideoError(f"{self._path}: this PyAV has no H.264 encoder (libx264); install `av` from PyPI") from error
         height, width = frame.shape[:2]
-        picture.width, picture.height, picture.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
-        picture.codec_context.time_base = 1 / self._fps
-        picture.color_range, picture.colorspace, picture.color_primaries, picture.color_trc = LIMITED, BT709, BT709, BT709
-        self._picture, self._converter, self._shape = picture, VideoReformatter(), frame.shape
+        self._picture = add_h264(output, self._fps, width, height, {"crf": str(self._crf), "preset": "medium"})
+        self._converter, self._shape = VideoReformatter(), frame.shape
         if self._audio_from is not None:
             self._sound = Sound.open(Path(self._audio_from), self._audio_start, output)
         return output
@@ -181,3 +176,21 @@ def check_output(path: Path) -> None:
         raise VideoError(str(error)) from None
     if path.suffix.lower() not in _SUFFIXES:
         raise VideoError(f"{path}: the ending {path.suffix or '(none)'} is not one of {', '.join(_SUFFIXES)}; rename the output")
+
+
+def add_h264(output: OutputContainer, fps: Fraction, width: int, height: int, options: dict[str, str]) -> VideoStream:
+    """An H.264 stream for pictures of this size, an odd side one pixel longer, in the colours of `to_yuv`.
+
+    Raises:
+        PortraitError: this PyAV cannot encode H.264.
+    """
+    import av
+
+    try:
+        stream = output.add_stream("libx264", rate=fps, options=options)
+    except av.codec.codec.UnknownCodecError as error:
+        raise PortraitError("This PyAV has no H.264 encoder (libx264); install `av` from PyPI.") from error
+    stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
+    stream.codec_context.time_base = 1 / fps
+    stream.color_range, stream.colorspace, stream.color_primaries, stream.color_trc = LIMITED, BT709, BT709, BT709
+    return stream

@@ -96,7 +96,7 @@ def test_a_picture_drives_as_well(animate: Run, media: Path, tmp_path: Path) -> 
 
 def test_a_skeleton_from_the_face_track_is_said_to_be_one(animate: Run, tmp_path: Path) -> None:
     facts, _ = result(animate, tmp_path, "portrait.png", "driving.mp4", "--pose", "paper", "--pose-lock", "x", "--pose-strength", 0.5)
-    assert any("a neck reckoned below it" in notice for notice in facts["notices"])
+    assert any("a neck estimated below it" in notice for notice in facts["notices"])
 
 
 def test_a_crop_that_follows_and_a_pasted_face(animate: Run, tmp_path: Path) -> None:

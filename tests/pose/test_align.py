@@ -285,7 +285,7 @@ def test_a_style_that_draws_nothing_is_refused():
 
 
 def test_face_tracks_are_compared_by_their_five_points():
-    """Of a driver in a picture of twice the size, whose mouth opens: its neck is reckoned, and no measure."""
+    """Of a driver in a picture of twice the size, whose mouth opens: its neck is estimated, and no measure."""
     small, large = track(1), track(3)
     points = 2 * large.five_points
     points[1:, 3:, 1] += 8.0  # mouth corners

@@ -47,7 +47,7 @@ def test_the_aligned_nose_errs_by_less_than_half_of_one_that_stands_still() -> N
     assert aligned <= black / 2
 
 
-def test_faces_are_measured_better_by_five_points_than_by_a_reckoned_neck() -> None:
+def test_faces_are_measured_better_by_five_points_than_by_an_estimated_neck() -> None:
     """Heads of this world have one size, but for the distance that a performance keeps."""
     by_face, by_neck = [], []
     for pair in held_out_pairs(64):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -143,6 +145,28 @@ def test_processes_share_the_clips_out(tmp_path: Path, monkeypatch: pytest.Monke
     assert build(tmp_path).keys == [first, second, third]
 
 
+def test_a_store_that_will_not_fit_is_refused_before_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hp_core.training.store.MEASURED", 2)
+    size = build(tmp_path / "one", clips=1).folder.joinpath(f"{source().keys[0]}.safetensors").stat().st_size
+    for free, fits in ((2 * size, True), (size // 2, False)):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+        place = tmp_path / str(free)
+        if fits:
+            assert len(build(place)) == 3
+        else:
+            with pytest.raises(PortraitError, match=r"will need about .* GB more, and .* GB are free"):
+                build(place)
+
+
+def test_clips_that_were_lost_are_told_again(tmp_path: Path) -> None:
+    whole = source()
+    found = {key: whole[number] for number, key in enumerate(whole.keys) if number != 1}
+    lossy: Any = SimpleNamespace(keys=whole.keys, skipped={}, read=lambda keys: (found[key] for key in keys if key in found))
+    for words in ("1 clips could not be read and are left out", "1 clips that could not be read are left out. To try them again, delete"):
+        events = list(build_store(lossy, lossy.keys, tmp_path, pixels, {"a": 1}))
+        assert any(words in event.text for event in events if isinstance(event, Notice))
+
+
 def test_a_store_of_other_settings_is_refused(tmp_path: Path) -> None:
     build(tmp_path, 1)
     with pytest.raises(PortraitError, match="made with other settings or weights"):
@@ -206,6 +230,18 @@ def test_that_strangers_are_not_judged_is_said(tmp_path: Path) -> None:
 def test_people_kept_for_judging_are_not_trained_on(data: DataConfig) -> None:
     with pytest.raises(OptionError, match=r"kept for validation, from 1,000,000 on for evaluation: set data.seed to at most 99,992"):
         result(clip_source(data, tiny.config(), held_out=False))
+
+
+def test_shards_may_move(tmp_path: Path) -> None:
+    with ShardWriter(tmp_path / "here") as writer:
+        for number in range(3):
+            writer.add(replace(source()[0], key=f"clip-{number}"))
+    shutil.copytree(tmp_path / "here", tmp_path / "there")
+    here, there = (
+        result(clip_source(DataConfig(shards=str(tmp_path / name), held_out=1), tiny.config(), held_out=False)).facts
+        for name in ("here", "there")
+    )
+    assert here == there
 
 
 def test_clips_made_again_under_the_same_names_are_others(tmp_path: Path) -> None:

@@ -279,6 +279,18 @@ def test_checkpointing_is_the_animation_stages_alone(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("optim", "message"),
+    [({"batch": 5, "accumulate": 2}, "optim.batch is 5; .* need a multiple of 2"), ({"batch": 6, "accumulate": 2}, "drawn_stride is 2")],
+)
+def test_what_a_launch_cannot_do_is_said_before_the_clips_are_cached(tmp_path: Path, optim: dict[str, Any], message: str) -> None:
+    base = TrainConfig(preset="demo")
+    config = replace(base, motion=replace(base.motion, drawn_stride=2, optim=replace(OPTIM, **optim)))
+    with pytest.raises(OptionError, match=message):
+        result(run_stage("motion", config, tmp_path))
+    assert [place.name for place in tmp_path.iterdir()] == ["weights"]
+
+
 def test_parts_of_a_batch_redraw_the_pairs_of_the_whole(stores: tuple[Store, Store]) -> None:
     model = tiny.config()
     encoders = [build_module(name, model) for name in ("expression", "headpose")]

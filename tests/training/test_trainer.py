@@ -208,6 +208,16 @@ def test_a_checkpoint_that_a_power_cut_emptied_is_named(tmp_path: Path, name: st
         run(tmp_path)
 
 
+def test_a_checkpoint_older_than_a_setting_is_taken_at_what_was_done_then(tmp_path: Path) -> None:
+    list(train(FitTask(), optim(steps=4), LOG, tmp_path, facts={"data": {"seed": 1}, "depth": 2}))
+    known = {"data": {"seed": 1, "blur": 0}, "depth": 2, "width": 8}
+    assumed = {"data": {"seed": 0, "blur": 0}, "width": 8, "nobody": 1}
+    for changed, message in (({"data": {"seed": 1, "blur": 3}}, "data.blur was 0, is 3"), ({"width": 9}, "width was 8, is 9")):
+        with pytest.raises(OptionError, match=message):
+            list(train(FitTask(), optim(steps=8), LOG, tmp_path, facts=known | changed, assumed=assumed))
+    assert result(train(FitTask(), optim(steps=8), LOG, tmp_path, facts=known, assumed=assumed)).step == 8
+
+
 def test_settings_that_may_change_on_the_way_are_told(tmp_path: Path) -> None:
     list(train(FitTask(), optim(steps=4), LOG, tmp_path, facts={}, free={"lr": 1e-2}))
     events = list(train(FitTask(), optim(steps=8, lr=5e-3), LOG, tmp_path, facts={}, free={"lr": 5e-3}))
