@@ -186,8 +186,21 @@ class PortraitPipeline:
         stage: str = "face",
     ) -> Stage[FaceTrack]:
         """Follow one face through ``frames`` (height, width, 3) uint8 RGB, the first of them number ``start`` of its video."""
-        options = {"which": which, "on_missing": on_missing, "crop": crop, "stiffness": stiffness, "fps": fps, "start": start}
-        return (yield from track_faces(frames, self.analyzer, self.config.face, total=total, stage=stage, **options))  # type: ignore[arg-type]
+        return (
+            yield from track_faces(
+                frames,
+                self.analyzer,
+                self.config.face,
+                total=total,
+                which=which,
+                on_missing=on_missing,
+                crop=crop,
+                stiffness=stiffness,
+                fps=fps,
+                start=start,
+                stage=stage,
+            )
+        )
 
     def intensity(self, track: FaceTrack, rule: str | None = None) -> Intensity:
         """Intensity Estimate by ``rule``, `released` or `paper`; None takes the weights' own."""

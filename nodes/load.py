@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from hp_core.config import KERNELS
 from hp_core.face.analyzer import ANALYZERS
 from hp_core.weights.catalog import GROUPS
 
@@ -57,7 +58,7 @@ class Load(io.ComfyNode):
                 advanced(
                     io.Combo.Input(
                         "attention",
-                        options=list(host.attention_kernels()),
+                        options=list(KERNELS),
                         default="auto",
                         tooltip="Kernel of torch's attention. auto: the fastest that fits. math: slow and plain, for comparing machines. "
                         "Default: auto.",

@@ -38,14 +38,14 @@ def ablate(
     """Train the system without each part of the paper's Table 2, and judge them on the same pairs."""
     from hp_core.checks import check_range
     from hp_core.commands.evaluate import print_judgement
+    from hp_core.commands.parse import settings_changes
     from hp_core.evaluation.ablate import ablate as stage
     from hp_core.evaluation.ablate import validation_curves
     from hp_core.training.settings import read_settings
 
     check_range("pairs", pairs, 1)
     check_range("frames", frames, 3)
-    values = [change.partition("=") for change in changes or []]
-    settings = read_settings(config or {"demo": "ablation"}[preset], {name: value for name, _, value in values})
+    settings = read_settings(config or {"demo": "ablation"}[preset], settings_changes(changes))
     with Bars(quiet=as_json) as bars:
         judgement = bars.run(
             stage(

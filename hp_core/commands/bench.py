@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hp_core.commands.options import Analyzer, Dtype, Json, Memory, Preset, UnetStorage
+from hp_core.commands.options import Analyzer, Device, Dtype, Json, Memory, Preset, UnetStorage
 from hp_core.terminal import figures as print_figures
 from hp_core.terminal import table
 
@@ -50,7 +50,7 @@ def bench_step(
     size: Annotated[int | None, typer.Option(help="Side of the picture, pixels. Released: 512.")] = None,
     window: Annotated[int | None, typer.Option(help="Frames of the window. Released: 25.")] = None,
     runs: Annotated[int, typer.Option(help="Timed runs each way, 1 or more; the median counts.")] = 3,
-    device: Annotated[str | None, typer.Option(help="torch device. Default: the accelerator torch reports, else cpu.")] = None,
+    device: Device = None,
     dtype: Annotated[Dtype | None, typer.Option(help="Default: fp32 on a CPU, fp16 elsewhere.")] = None,
     unet_storage: UnetStorage = "compute",
     as_json: Json = False,
@@ -76,7 +76,7 @@ def bench_clip(
     weights: Annotated[Path | None, typer.Option(help="Folder that holds hyportrait/, or demo.")] = None,
     frames: Annotated[list[int] | None, typer.Option(help="Clip lengths. Repeatable. Default: 25, 100, 400 and 1600.")] = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps. Default: the weights' own.")] = None,
-    device: Annotated[str | None, typer.Option(help="torch device. Default: the accelerator torch reports, else cpu.")] = None,
+    device: Device = None,
     dtype: Annotated[Dtype | None, typer.Option(help="Default: fp32 on a CPU, fp16 elsewhere.")] = None,
     unet_storage: UnetStorage = "compute",
     memory: Memory = "resident",
@@ -133,7 +133,7 @@ def bench_quality(
     pairs: Annotated[int, typer.Option(help="Held-out pairs, 1 or more.")] = 8,
     frames: Annotated[int, typer.Option(help="Frames of each, 3 or more.")] = 24,
     variant: Annotated[list[str] | None, typer.Option(help="Only this one beside exact. Repeatable. Default: all.")] = None,
-    device: Annotated[str | None, typer.Option(help="torch device. Default: the accelerator torch reports, else cpu.")] = None,
+    device: Device = None,
     as_json: Json = False,
 ) -> None:
     """What fewer steps, less guidance and the presets cost on drawn people, whose truth is known, and what they save."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from hp_core.commands.options import Json, Pose, TranslationRule
+from hp_core.commands.options import Device, Json, Pose, TranslationRule
 from hp_core.errors import OptionError
 from hp_core.terminal import Bars, figures, table
 
@@ -29,7 +29,7 @@ def evaluate(
     pairs: Annotated[int, typer.Option(help="Pairs of a portrait and somebody else's clip, 1 or more.")] = 64,
     frames: Annotated[int, typer.Option(help="Frames of each clip at 12.5 frames/s, 3 or more.")] = 24,
     steps: Annotated[int | None, typer.Option(help="Denoising steps, 1..1000. Default: the weights' own.")] = None,
-    device: Annotated[str | None, typer.Option(help="torch device. Default: the accelerator torch reports, else cpu.")] = None,
+    device: Device = None,
     pose: Annotated[Pose, typer.Option(help="What the pose guider is shown: released is black.")] = "released",
     translation: Annotated[
         TranslationRule, typer.Option(help="The head's place in the motion: released is zero, so that the pose alone tells it.")

@@ -33,6 +33,15 @@ def face(which: str) -> str | int | tuple[float, float] | Path:
     return x, y
 
 
+def settings_changes(given: list[str] | None) -> dict[str, str]:
+    """What ``--set NAME=VALUE`` says, by name."""
+    pairs = [text.partition("=") for text in given or []]
+    for name, sign, value in pairs:
+        if not (name and sign and value):
+            raise OptionError(f"--set is '{name}{sign}{value}'; give NAME=VALUE, such as animation.optim.lr=1e-4.")
+    return {name: value for name, _, value in pairs}
+
+
 def person(text: str) -> Person:
     """``FACE=DRIVING``, or ``FACE=DRIVING=FACE`` of the driver."""
     from hp_core.request import Person

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hp_core.commands.options import Analyzer, FaceScript, FaceStyle, Json, Preset, TrainStage
+from hp_core.commands.options import Analyzer, AnalyzerModel, DetectionThreshold, FaceScript, FaceStyle, Json, Preset, TrainStage
 from hp_core.terminal import Bars, figures
 
 
@@ -61,8 +61,8 @@ def prepare(
         typer.Option(help="Folder of `hp-portrait download DIR --for dwpose`, which finds them where no file has them. Default: none are."),
     ] = None,
     analyzer: Annotated[Analyzer, typer.Option(help="Face analyzer; only mediapipe tells how the head is turned.")] = "mediapipe",
-    analyzer_model: Annotated[Path | None, typer.Option(help="Its model file (insightface: folder). Default: the usual places.")] = None,
-    detection_threshold: Annotated[float, typer.Option(help="Lowest confidence that counts as a face, between 0 and 1.")] = 0.5,
+    analyzer_model: AnalyzerModel = None,
+    detection_threshold: DetectionThreshold = 0.5,
     as_json: Json = False,
 ) -> None:
     """Cut, check and crop real VIDEOS into training shards (webdataset) in OUT."""
@@ -113,12 +113,12 @@ def train(
 
     On several devices or processes: `accelerate launch -m hp_core.cli train ...`.
     """
+    from hp_core.commands.parse import settings_changes
     from hp_core.training.processes import is_first_process
     from hp_core.training.run import run_stage
     from hp_core.training.settings import read_settings
 
-    pairs = [change.partition("=") for change in changes or []]
-    settings = read_settings(config, {name: value for name, _, value in pairs}, stage=stage)
+    settings = read_settings(config, settings_changes(changes), stage=stage)
     with Bars(quiet=as_json or not is_first_process()) as bars:
         outcome = bars.run(run_stage(stage, settings, out, minutes=minutes))
     if not is_first_process():

@@ -116,13 +116,7 @@ def _rows(output: object) -> np.ndarray:
 
 def _suppress(boxes: np.ndarray, scores: np.ndarray) -> list[int]:
     """Indices of the boxes (N, 4) that no box of higher score overlaps by more than `_MAX_OVERLAP` of their union."""
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    order = np.argsort(-scores, kind="stable")
-    kept = []
-    while order.size:
-        best, order = order[0], order[1:]
-        kept.append(int(best))
-        sides = np.minimum(boxes[best, 2:], boxes[order, 2:]) - np.maximum(boxes[best, :2], boxes[order, :2])
-        shared = sides.clip(0).prod(1)
-        order = order[shared <= _MAX_OVERLAP * (areas[best] + areas[order] - shared)]
-    return kept
+    import cv2
+
+    sides = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)  # OpenCV wants corner, width and height
+    return [int(index) for index in cv2.dnn.NMSBoxes(sides.tolist(), scores.tolist(), 0.0, _MAX_OVERLAP)]

@@ -21,7 +21,7 @@ def colour_jitter(images: Tensor, strength: float, rng: np.random.Generator) -> 
     count = len(images)
     low, high = max(1 - strength, 0.0), 1 + strength
     brightness, contrast, saturation = (_column(rng.uniform(low, high, count)) for _ in range(3))
-    mixing = torch.stack([_hue_rotation(float(angle)) for angle in rng.uniform(-np.pi, np.pi, count) * strength])
+    mixing = _hue_rotations(rng.uniform(-np.pi, np.pi, count) * strength)
     out = images * brightness
     mean = out.mean(dim=(1, 2, 3), keepdim=True)
     out = (out - mean) * contrast + mean
@@ -53,8 +53,8 @@ def _column(values: np.ndarray) -> Tensor:
     return torch.from_numpy(values).float()[:, None, None, None]
 
 
-def _hue_rotation(angle: float) -> Tensor:
-    """(3, 3) rotation of RGB about the grey axis by ``angle`` radians (Rodrigues)."""
-    cosine, sine, axis = np.cos(angle), np.sin(angle), 1 / np.sqrt(3)
-    cross = axis * np.array([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]])
-    return torch.from_numpy(cosine * np.eye(3) + sine * cross + (1 - cosine) / 3 * np.ones((3, 3))).float()
+def _hue_rotations(angles: np.ndarray) -> Tensor:
+    """(n, 3, 3) rotations of RGB about the grey axis by ``angles`` (n,) radians."""
+    from scipy.spatial.transform import Rotation
+
+    return torch.from_numpy(Rotation.from_rotvec(angles[:, None] * np.full(3, 3**-0.5)).as_matrix()).float()

@@ -141,7 +141,7 @@ class VaeTraining:
     crop: int = 0  # side of the random crops it sees, pixels; 0: whole frames. Crops are faster and the network is convolutional.
     kl: float = 1e-4
     gradient: float = 1.0  # weight of the difference of image gradients
-    face: float = 2.0  # weight added inside the face
+    face: float = 2.0  # weight added inside the face, and as much at the eyes and the mouth
 
     def __post_init__(self) -> None:
         check_choice("vae.encoder", self.encoder, ("learned", "patches"))
@@ -160,7 +160,7 @@ class IdentityTraining:
     width: int = 16
     margin: float = 0.3  # radians
     scale: float = 24.0
-    jitter: float = 0.03  # of the alignment, in image sides
+    jitter: float = 0.03  # deviation of the five points, in eye distance plus mouth width
 
     def __post_init__(self) -> None:
         check_range("identity.width", self.width, 4)
@@ -180,7 +180,7 @@ class MotionTraining:
     drawn_stride: int = 1  # every n-th row of the batch is redrawn; that costs more than reading the truths off it
     labels: float = 1.0  # weight of the truths that a clip brings along (head rotation; in a rendered world the expression too)
     jitter: float = 0.4  # strength of the colour jitter, 0..1
-    shift: float = 0.06  # of the crops, in crop sides
+    shift: float = 0.06  # of the crops, in crop sides; twice this is the stretch
 
     def __post_init__(self) -> None:
         check_range("motion.width", self.width, 8)

@@ -1,6 +1,6 @@
 """Decoupled attention to appearance and motion tokens inside SVD's cross-attentions (paper 3.2, 3.3).
 
-`out = to_out(attend(q, appearance) + scale * attend(q, motion))`, the same in spatial and temporal blocks.
+`out = to_out(attend(q, appearance) + attend(q, motion))`, the same in spatial and temporal blocks.
 """
 
 from __future__ import annotations
@@ -44,12 +44,11 @@ class MotionAttnProcessor(nn.Module):
 
     Args:
         layer: position of this cross-attention among the UNet's, the index into `ProjectedTokens.layers`.
-        scale: weight of the motion attention; 1 as released.
     """
 
-    def __init__(self, *, cross_attention_dim: int, inner_dim: int, layer: int, scale: float = 1.0):
+    def __init__(self, *, cross_attention_dim: int, inner_dim: int, layer: int):
         super().__init__()
-        self.layer, self.scale = layer, scale
+        self.layer = layer
         self.to_k_ip = nn.ModuleList([nn.Linear(cross_attention_dim, inner_dim, bias=False)])
         self.to_v_ip = nn.ModuleList([nn.Linear(cross_attention_dim, inner_dim, bias=False)])
 
@@ -58,9 +57,8 @@ class MotionAttnProcessor(nn.Module):
         appearance, motion = encoder_hidden_states
         to_out, dropout = attn.to_out
         if appearance is None and motion is None:
-            return dropout(
-                to_out.bias.to(hidden_states).expand(hidden_states.shape)
-            )  # keys and values have no bias, so only this one is left
+            bias = to_out.bias.to(hidden_states)  # keys and values have none, so only this one is left
+            return dropout(bias.expand(hidden_states.shape))
         query = attn.to_q(hidden_states)
         out: Tensor | None = None
         if isinstance(appearance, ProjectedTokens):
@@ -68,7 +66,7 @@ class MotionAttnProcessor(nn.Module):
         elif appearance is not None:
             out = attend(query, attn.to_k(appearance), attn.to_v(appearance), heads=attn.heads)
         if motion is not None:
-            moved = self.scale * attend(query, self.to_k_ip[0](motion), self.to_v_ip[0](motion), heads=attn.heads)
+            moved = attend(query, self.to_k_ip[0](motion), self.to_v_ip[0](motion), heads=attn.heads)
             out = moved if out is None else out + moved
         return dropout(to_out(out))
 

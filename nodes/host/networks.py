@@ -231,13 +231,6 @@ def dtype_for(precision: str) -> torch.dtype:
     return torch.bfloat16 if mm.should_use_bf16(device) else torch.float32
 
 
-def attention_kernels() -> tuple[str, ...]:
-    """Choices of the attention's kernel."""
-    from hp_core.config import KERNELS
-
-    return KERNELS
-
-
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep ComfyUI from warning of what is done on purpose."""

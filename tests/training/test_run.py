@@ -73,6 +73,7 @@ def test_a_broken_clip_is_counted_and_the_rest_is_trained_on(tmp_path: Path, run
         (("--config", "nowhere"), "There is no configuration file nowhere"),
         (("--set", "animation.optim.rate=1"), "unknown key 'animation.optim.rate'"),
         (("--set", "animation.optim.steps=some"), "must be a whole number"),
+        (("--set", "animation.optim.steps"), "--set is 'animation.optim.steps'; give NAME=VALUE"),
         (("--set", "animation.data.shards=/nowhere"), "holds no shard"),
         (("--set", "start=/nowhere"), "which is no folder"),
     ],
