@@ -1,19 +1,17 @@
 """From what the network takes for the clean clip at one noise level to the latents at the next.
 
-All of them see the clip after its windows have been averaged, so a clip of many windows is solved as one. In log-SNR lambda =
--ln(sigma), with h between two levels, every step begins as `x sigma' / sigma - (e^-h - 1) D`, D the clean clip.
+All of them see the clip after its windows have been averaged, so a clip of many windows is solved as one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
-import torch
 from torch import Tensor
 
 from hp_core.errors import OptionError
-from hp_core.sampling.schedule import euler_step
+from hp_core.sampling.schedule import euler_step, scale_input
 
 
 class Solver(Protocol):
@@ -40,66 +38,28 @@ class EulerSolver:
         return euler_step(x, clean, sigmas[index], sigmas[index + 1])
 
 
-class DpmPlusPlus2M:
-    """DPM-Solver++(2M) (Lu et al. 2022): the clean clip is extrapolated through the last two steps."""
+class Multistep:
+    """A solver of diffusers that remembers earlier steps, on the sigmas it is given.
 
-    def __init__(self) -> None:
-        self._last: Tensor | None = None
+    Args:
+        scheduler: one that steps in latents of unit variance, set to take clean clips (``prediction_type="sample"``).
+    """
 
-    def step(self, x: Tensor, clean: Tensor, sigmas: Tensor, index: int) -> Tensor:
-        """See `Solver`."""
-        sigma, following, last = sigmas[index], sigmas[index + 1], self._last
-        self._last = clean
-        if following == 0:
-            return clean
-        ahead = clean
-        if last is not None:
-            ratio = (sigmas[index - 1] / sigma).log() / (sigma / following).log()  # of the last step's h to this one's
-            ahead = clean + (clean - last) / (2 * ratio)
-        shrink = following / sigma
-        return shrink * x - (shrink - 1) * ahead
-
-
-class UniPc:
-    """UniPC of order 2 with B2(h) (Zhao et al. 2023): each evaluation also corrects the step that led to it."""
-
-    def __init__(self) -> None:
-        self._history: list[Tensor] = []  # clean clips of the last two steps, the newer last
-        self._from: Tensor | None = None  # latents the last step started from
+    def __init__(self, scheduler: Any) -> None:
+        self._scheduler, self._begun = scheduler, False
 
     def step(self, x: Tensor, clean: Tensor, sigmas: Tensor, index: int) -> Tensor:
         """See `Solver`."""
-        if self._from is not None:
-            x = self._corrected(self._from, clean, sigmas, index)
-        self._history = [*self._history[-1:], clean]
-        self._from = x
         if sigmas[index + 1] == 0:
-            return clean
-        base, growth = _first_order(x, clean, sigmas[index], sigmas[index + 1])
-        if len(self._history) < 2:
-            return base
-        return base - growth * 0.5 * self._slope(sigmas, index)
-
-    def _corrected(self, start: Tensor, clean: Tensor, sigmas: Tensor, index: int) -> Tensor:
-        """The latents at ``sigmas[index]`` again, now that ``clean`` is known there."""
-        base, growth = _first_order(start, self._history[-1], sigmas[index - 1], sigmas[index])
-        change = clean - self._history[-1]
-        if len(self._history) < 2:
-            return base - growth * 0.5 * change
-        h = (sigmas[index - 1] / sigmas[index]).log()
-        ratio = -(sigmas[index - 2] / sigmas[index - 1]).log() / h
-        # Coefficients that make the step exact for a clean clip which is a parabola in lambda.
-        first = growth / -h - 1
-        b = torch.stack([first / growth, 2 * (first / -h - 0.5) / growth])
-        matrix = torch.stack([torch.ones_like(b), torch.stack([ratio, torch.ones_like(ratio)])])
-        weights = torch.linalg.solve(matrix, b)
-        return base - growth * (weights[0] * self._slope(sigmas, index - 1) + weights[1] * change)
-
-    def _slope(self, sigmas: Tensor, index: int) -> Tensor:
-        """Change of the clean clip from ``index`` back one step, as over a step of the length of the next one."""
-        h = (sigmas[index] / sigmas[index + 1]).log()
-        ratio = -(sigmas[index - 1] / sigmas[index]).log() / h
-        return (self._history[-2] - self._history[-1]) / ratio
+            return clean  # as the rule says too, but for what it rounds away at the noise's scale
+        scheduler = self._scheduler
+        if not self._begun:
+            scheduler.set_timesteps(len(sigmas) - 1)
+            scheduler.sigmas = sigmas.cpu()  # in the place of those of its betas
+            scheduler.set_begin_index(index)
+            self._begun = True
+        scaled: Tensor = scheduler.step(clean, scheduler.timesteps[index], scale_input(x, sigmas[index])).prev_sample
+        return scaled * (sigmas[index + 1] ** 2 + 1).sqrt()
 
 
 class Consistency:
@@ -133,11 +93,11 @@ def make_solver(sampler: str, fresh_noise: Iterator[Tensor] | None = None) -> So
         if fresh_noise is None:
             raise OptionError("sampler is lcm, which adds fresh noise at every step, and none is given. Pass fresh_noise.")
         return Consistency(fresh_noise)
-    kinds: dict[str, type[Solver]] = {"euler": EulerSolver, "ddim": EulerSolver, "dpmpp_2m": DpmPlusPlus2M, "unipc": UniPc}
-    return kinds[sampler]()
+    if sampler in ("euler", "ddim"):
+        return EulerSolver()
+    from diffusers import DPMSolverMultistepScheduler, UniPCMultistepScheduler
 
-
-def _first_order(x: Tensor, clean: Tensor, sigma: Tensor, following: Tensor) -> tuple[Tensor, Tensor]:
-    """The step with a clean clip that stays the same, and `e^-h - 1`, which weighs what changes in it."""
-    growth = following / sigma - 1
-    return (growth + 1) * x - growth * clean, growth
+    common: dict[str, Any] = {"prediction_type": "sample", "solver_order": 2, "final_sigmas_type": "zero"}
+    if sampler == "dpmpp_2m":  # DPM-Solver++(2M) (Lu et al. 2022)
+        return Multistep(DPMSolverMultistepScheduler(algorithm_type="dpmsolver++", lower_order_final=True, **common))
+    return Multistep(UniPCMultistepScheduler(solver_type="bh2", lower_order_final=True, **common))  # UniPC, B2(h) (Zhao et al. 2023)
