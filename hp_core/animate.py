@@ -82,11 +82,11 @@ def prepare(
     run = _Run(pipeline, options, sampling, picture, portrait, fps, (yield from dwpose_for(options, pipeline.dwpose)))
     portraits = []
     for face in (options.portrait_face, *(person.face for person in options.people)):
-        portraits.append((yield from run.stand(pipeline.meant(face))))
+        portraits.append((yield from run.crop_portrait(pipeline.resolve_face(face))))
     yield from _check_people(portraits, drivers, options)
     if options.head_from is not None:
         run.head = yield from _head(pipeline, options, first)
-    theirs = [pipeline.meant(face) for face in (options.driving_face, *(person.driving_face for person in options.people))]
+    theirs = [pipeline.resolve_face(face) for face in (options.driving_face, *(person.driving_face for person in options.people))]
     performances = []
     for standing, driver, which in zip(portraits, drivers, theirs, strict=True):
         performances.append((yield from run.perform(standing, driver, which, first.fps)))
@@ -187,7 +187,7 @@ class _Run:
         self.head: MotionTokens | None = None  # whose turns take the place of the driver's
         self.people = [] if estimator is None else estimator.people(picture)
 
-    def stand(self, face: Which) -> Stage[FaceTrack]:
+    def crop_portrait(self, face: Which) -> Stage[FaceTrack]:
         """A person of the portrait."""
         with about(self.name, FaceError, OptionError):  # "hold": a single picture has no frames before or after to speak of
             crop = "face" if self.options.crop == "follow" else self.options.crop

@@ -34,7 +34,7 @@ from hp_core.memory import HOME, Placement, check_memory
 from hp_core.motion.encode import encode_clip, estimate_intensity
 from hp_core.pose.align import align_pose
 from hp_core.progress import Progress, Stage
-from hp_core.request import AnimateOptions, Driver, Meant
+from hp_core.request import AnimateOptions, Driver, FaceChoice
 from hp_core.sampler import ClipSampler
 from hp_core.sampling.presets import PRESETS
 from hp_core.unet.compiled import compile_unet
@@ -155,7 +155,7 @@ class PortraitPipeline:
         """The configuration of the weights."""
         return self.models.config
 
-    def meant(self, face: Meant) -> Which:
+    def resolve_face(self, face: FaceChoice) -> Which:
         """``face``, of which a picture becomes the person in it, to be found again by ArcFace.
 
         Raises:
@@ -223,7 +223,7 @@ class PortraitPipeline:
         *,
         start: int = 0,
         frames: int | None = None,
-        which: Meant = "largest",
+        which: FaceChoice = "largest",
         on_missing: str = "error",
         crop: str = "face",
         stiffness: int = STIFFNESS,
@@ -240,7 +240,7 @@ class PortraitPipeline:
             raise OptionError(f"start is {start}, and {driving} is a picture, which has one frame. Leave it out.")
         if driver.motion is not None:
             raise OptionError(f"{driving} is a motion already. Name the video it is to come from.")
-        count, face = frames_from(start, frames, driver.frames, driving), self.meant(which)
+        count, face = frames_from(start, frames, driver.frames, driving), self.resolve_face(which)
         with about(driving, FaceError, OptionError):
             track = yield from self.face_crop(
                 driver.pictures(start, count),

@@ -25,7 +25,7 @@ KEYPOINTS = ("auto", "dwpose", "face")
 STILL_FRAMES, STILL_FPS = 25, Fraction(25)  # how long a picture drives unless told
 
 
-Meant = Which | Path
+FaceChoice = Which | Path
 """A face by `Which`, or a picture of the person, compared by ArcFace."""
 
 
@@ -33,9 +33,9 @@ Meant = Which | Path
 class Person:
     """Somebody in the portrait, the file that drives them, and whose face in it."""
 
-    face: Meant
+    face: FaceChoice
     driving: Path
-    driving_face: Meant = "largest"
+    driving_face: FaceChoice = "largest"
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ class AnimateOptions:
     """
 
     seed: int = 0
-    portrait_face: Meant = "largest"
-    driving_face: Meant = "largest"
+    portrait_face: FaceChoice = "largest"
+    driving_face: FaceChoice = "largest"
     people: tuple[Person, ...] = ()
     on_missing: str = "error"
     crop: str = "face"
@@ -85,7 +85,7 @@ class AnimateOptions:
     intensity: str | None = None
     motion: MotionEdit = field(default_factory=MotionEdit)
     head_from: Path | None = None
-    head_face: Meant = "largest"
+    head_face: FaceChoice = "largest"
     head_relative: bool = False
     head_neutral: int = -1
     head_pace: str = "keep"
@@ -151,8 +151,8 @@ class AnimateOptions:
         check_range("crf", self.crf, 1, 51)
         check_range("seed", self.seed, 0, 2**63 - 1)
 
-    def _faces(self) -> list[tuple[str, Meant]]:
-        own: list[tuple[str, Meant]] = [(name, getattr(self, name)) for name in ("portrait_face", "driving_face", "head_face")]
+    def _faces(self) -> list[tuple[str, FaceChoice]]:
+        own: list[tuple[str, FaceChoice]] = [(name, getattr(self, name)) for name in ("portrait_face", "driving_face", "head_face")]
         faces = [(person.face, person.driving_face) for person in self.people]
         return own + [("the face of a person", which) for pair in faces for which in pair]
 

@@ -50,7 +50,7 @@ class Load(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "memory",
-                    options=list(host.MEMORY_MODES),
+                    options=list(host.HOST_MEMORY_MODES),
                     default="auto",
                     tooltip="auto: ComfyUI keeps on the card what fits and moves the rest. whole: load each network completely, or fail. "
                     "frugal: the networks leave the card after every block. The picture is the same. Default: auto.",

@@ -12,8 +12,8 @@ from hp_core.errors import OptionError
 from hp_core.terminal import Bars, figures, table
 
 if TYPE_CHECKING:
+    from hp_core.evaluation.demo_report import Evaluation
     from hp_core.evaluation.judgement import Judgement
-    from hp_core.evaluation.report import Evaluation
     from hp_core.progress import Stage
 
 _FILES = "Results in files"
@@ -169,7 +169,7 @@ def print_judgement(judgement: Judgement, against: str | None = None) -> None:
 
 
 def _swapped(run: Stage[dict[str, dict[str, dict[str, Any]]]], pairs: int, as_json: bool) -> None:
-    from hp_core.evaluation.report import pooled_and_inside
+    from hp_core.evaluation.demo_report import pooled_and_inside
 
     with Bars(quiet=as_json) as bars:
         follows = bars.run(run)
@@ -179,7 +179,7 @@ def _swapped(run: Stage[dict[str, dict[str, dict[str, Any]]]], pairs: int, as_js
 
 
 def _on_drawn_people(run: Stage[Evaluation], title: str, as_json: bool) -> None:
-    from hp_core.evaluation.report import correlation_table, score_table
+    from hp_core.evaluation.demo_report import correlation_table, score_table
 
     with Bars(quiet=as_json) as bars:
         evaluation = bars.run(run)

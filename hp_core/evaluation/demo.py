@@ -12,7 +12,7 @@ from hp_core.checks import check_range
 from hp_core.config import AlignConfig
 from hp_core.errors import OptionError, PortraitError
 from hp_core.evaluation.case import Case, System, from_pixels, truth_itself
-from hp_core.evaluation.report import Evaluation, score_row, write_report
+from hp_core.evaluation.demo_report import Evaluation, score_row, write_report
 from hp_core.progress import Stage
 
 if TYPE_CHECKING:
@@ -147,6 +147,5 @@ def _check_folder(report: Path) -> Path:
 
 
 def _check_extra() -> None:
-    for module, package in (("skimage", "scikit-image"), ("scipy", "scipy")):
-        if importlib.util.find_spec(module) is None:
-            raise PortraitError(f"Evaluation needs the package {package}. Run `pip install 'hunyuanportrait[evaluation]'`.")
+    if importlib.util.find_spec("skimage") is None:
+        raise PortraitError("Evaluation needs the package scikit-image. Run `pip install 'hunyuanportrait[evaluation]'`.")

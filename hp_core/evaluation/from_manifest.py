@@ -92,7 +92,7 @@ def evaluate_manifest(
         needs_faces = any(metric.faces for metric in built.pairs)
         yield from score_pairs(pairs, built, journal, tools.reader if needs_faces else None)
         judgement = sum_up(pairs, names, built, journal, settings | {"manifest": str(manifest)})
-        from hp_core.evaluation.reports import write_reports
+        from hp_core.evaluation.manifest_report import write_reports
 
         yield from write_reports(output, judgement, pairs, journal)
     return judgement

@@ -9,7 +9,6 @@ import numpy as np
 
 from hp_core.evaluation.case import Answer, Case
 from hp_core.evaluation.clip_readings import VALUES, ClipReadings, Reader, read_clip
-from hp_core.evaluation.detection import detection_share
 from hp_core.evaluation.flicker import still_flicker
 from hp_core.evaluation.metrics.correlation import pearson
 from hp_core.evaluation.metrics.identity import embed_faces, mean_cosine
@@ -78,7 +77,7 @@ class Judge:
             "nose": _mean(frame_nose_distance(read.landmarks, self.truth.landmarks, origin="picture")),
             "nose_path": _mean(frame_nose_distance(read.landmarks, self.truth.landmarks, origin="first")),
             "nose_trajectory": _mean(frame_nose_distance(read.landmarks, self.truth.landmarks, origin="mean")),
-            "detection": detection_share(read.found),
+            "detection": float(np.mean(read.found)),
             "flicker": _mean(still_flicker(frames, case.truth)),
             **self._identity(frames, read),
             "held": answer.held / len(frames),

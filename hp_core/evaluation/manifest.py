@@ -80,11 +80,11 @@ def read_manifest(path: Path, protocol: str) -> list[Row]:
         else:
             seen.add((row.pair, row.system))
             rows.append(row)
-    report(path, problems)
+    raise_problems(path, problems)
     return rows
 
 
-def report(path: Path, problems: list[str]) -> None:
+def raise_problems(path: Path, problems: list[str]) -> None:
     """Raise `PortraitError` with ``problems``, the first ten of them, if there are any."""
     if problems:
         more = f" And {len(problems) - 10} more." if len(problems) > 10 else ""

@@ -12,7 +12,7 @@ import numpy as np
 
 from hp_core.errors import ImageError, PortraitError, VideoError
 from hp_core.evaluation.clip_readings import Reader
-from hp_core.evaluation.manifest import Row, report
+from hp_core.evaluation.manifest import Row, raise_problems
 from hp_core.evaluation.media import Clip
 from hp_core.evaluation.metrics.base import CLIPS, Part
 
@@ -112,7 +112,7 @@ def check_pairs(manifest: Path, rows: list[Row], protocol: str, *, fit: bool) ->
             pairs.append(_open(row, protocol, fit, known))
         except PortraitError as error:
             problems.append(f"pair '{row.pair}' of '{row.system}': {str(error).rstrip('.')}")
-    report(manifest, problems)
+    raise_problems(manifest, problems)
     return pairs
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from hp_core.evaluation.files import markdown_table
 from hp_core.evaluation.judgement import Judgement
+from hp_core.evaluation.report_files import markdown_table
 
 ARROWS = {"higher": "↑", "lower": "↓", "": ""}
 PAPER = {

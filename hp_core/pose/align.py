@@ -75,7 +75,7 @@ def align_pose(
     if config.reference >= len(moving):
         raise OptionError(f"reference is frame {config.reference}; the clip has {len(moving)} frames, so 0 to {len(moving) - 1}, or -1.")
     if config.reference < 0:
-        config = replace(config, reference=likest_frame(driving.five_points, portrait.five_points[0]))
+        config = replace(config, reference=closest_pose_frame(driving.five_points, portrait.five_points[0]))
     missing = int((~moving.found).sum())
     if missing:
         yield Notice(f"{missing} of {len(moving)} frames of the {moving.source} show nobody and were filled by {config.on_missing}.")
@@ -141,7 +141,7 @@ def _spread(faces: np.ndarray) -> np.ndarray:
     return np.asarray(np.linalg.norm(faces - faces.mean(axis=-2, keepdims=True), axis=(-2, -1)).clip(min=1e-9))
 
 
-def likest_frame(points: np.ndarray, target: np.ndarray) -> int:
+def closest_pose_frame(points: np.ndarray, target: np.ndarray) -> int:
     """The frame of ``points`` (frames, 5, 2) whose face, moved and scaled onto ``target`` (5, 2), lies nearest to it: a nose laid onto
     another's says where the head is only if both are turned alike."""
 

@@ -24,7 +24,7 @@ from hp_core.training.perceptual import PerceptualLoss
 from hp_core.training.settings import DecoderTraining
 from hp_core.training.store import Store
 from hp_core.training.trainer import step_seed
-from hp_core.training.vae import choose_trainable, picture_loss, psnr, squared_errors, to_unit
+from hp_core.training.vae import choose_trainable, picture_loss, psnr, squared_errors, to_signed
 from hp_core.vae import to_uint8
 
 
@@ -101,7 +101,7 @@ class DecoderTask:
             kind = "predicted" if drawn[row] else "latents"
             frame = np.array([int(parts[row] * self.store.lengths[index])])
             item = self.store.read(index, ("frames", "crop_points", kind), frame)
-            items.append((item[kind][0].float(), to_unit(item["frames"])[0], item["crop_points"][0]))
+            items.append((item[kind][0].float(), to_signed(item["frames"])[0], item["crop_points"][0]))
         return dict(zip(("latents", "images", "points"), (torch.stack(column) for column in zip(*items, strict=True)), strict=True))
 
     @torch.no_grad()
@@ -116,7 +116,7 @@ class DecoderTask:
         shown = []
         for index in range(len(self.held_out)):
             item = self.held_out.read(index, ("frames", "crop_points", *kinds), slice(None))
-            images = to_unit(item["frames"]).to(device)
+            images = to_signed(item["frames"]).to(device)
             column = [images[0]]
             for kind, name in kinds.items():
                 decoded = self.vae.decode(item[kind].float().to(device), num_frames=len(images)).sample.clamp(-1, 1)

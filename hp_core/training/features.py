@@ -15,7 +15,7 @@ from hp_core.face.likeness import IdentityEncoder
 from hp_core.training.augment import colour_jitter, to_batch
 from hp_core.training.clips import Clip
 from hp_core.training.patch_encoder import PatchEncoder, is_linear
-from hp_core.training.vae import to_unit
+from hp_core.training.vae import to_signed
 from hp_core.weights.load import PortraitModels
 
 _CHUNK = 16  # frames through a network at once
@@ -77,7 +77,7 @@ class ClipEncoder:
         vae, parts = self.models.vae, []
         dtype = next(vae.parameters()).dtype
         for start in range(0, len(frames), _CHUNK):
-            images = to_unit(torch.from_numpy(frames[start : start + _CHUNK])).to(self.device, dtype)
+            images = to_signed(torch.from_numpy(frames[start : start + _CHUNK])).to(self.device, dtype)
             latents = vae.encode(images).latent_dist.mode() if self.patches is None else self.patches(images.float())
             parts.append(latents.half().cpu())
         return torch.cat(parts)

@@ -16,7 +16,7 @@ from hp_core.files import make_folder
 from hp_core.training.shards import SHARDS, full, shard_name
 
 JOURNAL = "prepare.jsonl"
-MENDED = ("unreadable", "bad keypoints")
+RETRIED = ("unreadable", "bad keypoints")
 """Reasons to drop a clip that may be gone in the next run."""
 
 
@@ -71,7 +71,7 @@ class Journal:
     def done(self, name: str, start: int) -> bool:
         """Whether the clip needs no more work; what a user or a disk may have mended is tried again."""
         reason, _ = self.dropped.get((name, start), ("", ""))
-        return (bool(reason) and reason not in MENDED) or (name, start) in self.kept
+        return (bool(reason) and reason not in RETRIED) or (name, start) in self.kept
 
     def _record(self, line: dict[str, Any]) -> None:
         self._append(line)

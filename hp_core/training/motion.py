@@ -26,7 +26,7 @@ from hp_core.training.regions import region_weight
 from hp_core.training.settings import MotionTraining
 from hp_core.training.store import Store
 from hp_core.training.trainer import step_seed
-from hp_core.training.vae import to_unit
+from hp_core.training.vae import to_signed
 from hp_core.vae import to_uint8
 
 TRUTHS = ("rotation", "translation", "expression")
@@ -259,7 +259,7 @@ def spread_of(store: Store) -> dict[str, Tensor]:
 def _collated(items: list[dict[str, Tensor]], stride: int) -> dict[str, Tensor]:
     """Frame 0 of each pair is the source, frame 1 the target; crops are (n, 3, M, M) in 0..1, of the source those of every
     ``stride``-th pair."""
-    frames = torch.stack([to_unit(item["frames"]) for item in items])
+    frames = torch.stack([to_signed(item["frames"]) for item in items])
     batch = {"source": frames[:, 0], "target": frames[:, 1], "points": torch.stack([item["crop_points"][1] for item in items])}
     for name, key in (("crops", "motion_crops"), ("heads", "head_crops")):
         batch[name] = to_batch(torch.stack([item[key][1] for item in items]))

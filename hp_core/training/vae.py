@@ -102,7 +102,7 @@ class VaeTask:
         """The middle frames of ``count`` clips and their mirror images, (n, 3, S, S) in -1..1."""
         clips = np.linspace(0, len(self.store) - 1, min(count, len(self.store))).astype(int)
         frames = [self.store.read(int(i), ("frames",), np.array([self.store.lengths[i] // 2]))["frames"] for i in clips]
-        images = to_unit(torch.cat(frames))
+        images = to_signed(torch.cat(frames))
         return torch.cat([images, images.flip(-1)])
 
     def batch(self, step: int, rows: range) -> dict[str, Tensor]:
@@ -117,7 +117,7 @@ class VaeTask:
             index = int(clips[row])
             frame = np.array([int(parts[row] * self.store.lengths[index])])
             item = self.store.read(index, ("frames", "crop_points"), frame)
-            image, at = to_unit(item["frames"])[0], item["crop_points"][0]
+            image, at = to_signed(item["frames"])[0], item["crop_points"][0]
             if self.config.crop:
                 room = image.shape[-1] - self.config.crop
                 left, top = (int(part * (room + 1)) for part in corners[row])
@@ -143,7 +143,7 @@ class VaeTask:
         for index in range(len(self.held_out)):
             frames = np.linspace(0, self.held_out.lengths[index] - 1, 4).astype(int)
             item = self.held_out.read(index, ("frames", "crop_points"), frames)
-            images = to_unit(item["frames"]).to(device)
+            images = to_signed(item["frames"]).to(device)
             decoded = self.vae.decode(self.vae.encode(images).latent_dist.mode(), num_frames=len(images)).sample.clamp(-1, 1)
             errors.append(squared_errors(decoded, images, item["crop_points"].to(device)))
             shown.append(rearrange(to_uint8(torch.stack([images[0], decoded[0]])), "n h w c -> (n h) w c").numpy())
@@ -155,6 +155,6 @@ class VaeTask:
         self.export_to({name.removeprefix("vae."): value for name, value in state.items()})
 
 
-def to_unit(frames: Tensor) -> Tensor:
+def to_signed(frames: Tensor) -> Tensor:
     """(..., height, width, 3) uint8 -> (..., 3, height, width) float32 in -1..1."""
     return rearrange(frames, "... h w c -> ... c h w").float() / 127.5 - 1

@@ -2,7 +2,7 @@
 
 from .media import Analyzer, Clip, likeness, open_clip
 from .networks import (
-    MEMORY_MODES,
+    HOST_MEMORY_MODES,
     PRECISIONS,
     Loaded,
     Network,
@@ -16,7 +16,7 @@ from .networks import (
 from .progress import StepPreview, check_cancelled, counted, log, watched
 
 __all__ = [
-    "MEMORY_MODES",
+    "HOST_MEMORY_MODES",
     "PRECISIONS",
     "Analyzer",
     "Clip",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hp_core.weights.load import PortraitModels
 
 PRECISIONS = ("auto", "fp16", "bf16", "fp32", "fp8")
-MEMORY_MODES = ("auto", "whole", "frugal")
+HOST_MEMORY_MODES = ("auto", "whole", "frugal")
 
 # Layers that ComfyUI can leave on the CPU and bring over for the moment they are needed.
 _CASTABLE = {layer: layer.__name__ for layer in (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.GroupNorm, nn.LayerNorm)}
@@ -125,7 +125,7 @@ class PortraitModel:
     """A loaded set, and how it is to be run.
 
     Attributes:
-        memory: one of `MEMORY_MODES`.
+        memory: one of `HOST_MEMORY_MODES`.
         attention: kernel of the attention, one of `hp_core.config.KERNELS`.
         unet: in the place of the set's own, the same with patches.
     """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hp_core.evaluation.detection import detection_share
 from hp_core.evaluation.flicker import still_flicker
 from hp_core.evaluation.metrics.correlation import pearson
 from hp_core.evaluation.metrics.identity import embed_faces, mean_cosine
@@ -149,13 +148,6 @@ def test_correlation_leaves_out_frames_without_a_face() -> None:
 
 
 # Detection
-
-
-def test_detection_is_a_share() -> None:
-    assert [detection_share(np.array(found)) for found in ([True] * 4, [False] * 4, [True, False, False, False])] == [1, 0, 0.25]
-
-
-# Identity
 
 
 class MeanColour:

@@ -16,9 +16,9 @@ from hp_core.evaluation.baselines import LandmarkWarp, staring, still
 from hp_core.evaluation.case import Answer, Case, from_pixels, truth_itself
 from hp_core.evaluation.clip_readings import VALUES, read_clip
 from hp_core.evaluation.demo import demo_cases
+from hp_core.evaluation.demo_report import Evaluation, score_row, score_table, write_report
 from hp_core.evaluation.metrics.psnr import frame_psnr
 from hp_core.evaluation.readings import MotionReader
-from hp_core.evaluation.report import Evaluation, score_row, score_table, write_report
 from hp_core.evaluation.runner import judge_systems
 from hp_core.evaluation.statistics import mean_and_error
 from hp_core.evaluation.strips import StripFolder, draw_strip

@@ -17,7 +17,7 @@ from hp_core.demo.render import render
 from hp_core.errors import OptionError, PortraitError
 from hp_core.face.analyzer import create_analyzer
 from hp_core.face.track import track_faces
-from hp_core.pose.align import Alignment, align_pose, face_ratio, fitted, head_sizes, likest_frame, steadied
+from hp_core.pose.align import Alignment, align_pose, closest_pose_frame, face_ratio, fitted, head_sizes, steadied
 from hp_core.pose.draw import distinct_maps
 from hp_core.pose.keypoints import BODY, NECK, NOSE, POINTS
 from hp_core.preview import pose_pictures
@@ -182,12 +182,12 @@ def test_the_figure_does_not_breathe():
 
 
 @given(seed=seeds, at=st.integers(0, 9), scale=scales, x=shifts, y=shifts)
-def test_the_likest_frame_is_the_one_held_alike_wherever_it_is(seed: int, at: int, scale: float, x: float, y: float) -> None:
+def test_the_closest_frame_is_the_one_held_alike_wherever_it_is(seed: int, at: int, scale: float, x: float, y: float) -> None:
     faces = track(1).five_points + np.random.default_rng(seed).normal(0, 5, (10, 5, 2))
-    assert likest_frame(faces, scale * faces[at] + (x, y)) == at
+    assert closest_pose_frame(faces, scale * faces[at] + (x, y)) == at
 
 
-def test_the_likest_frame_is_laid_onto_the_portrait_unless_one_is_named() -> None:
+def test_the_closest_frame_is_laid_onto_the_portrait_unless_one_is_named() -> None:
     driver, standing = track(5), track(1)
     driver.five_points[:3, 2, 0] += (12, 9, 6)  # turned until frame 3
     points = people(1, 5)

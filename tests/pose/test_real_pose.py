@@ -13,7 +13,7 @@ from hp_core.config import AlignConfig, FaceConfig
 from hp_core.face.analyzer import create_analyzer
 from hp_core.face.track import track_faces
 from hp_core.image import load_image
-from hp_core.pose.align import align_pose, likest_frame
+from hp_core.pose.align import align_pose, closest_pose_frame
 from hp_core.pose.draw import distinct_maps
 from hp_core.pose.keypoints import NOSE, VISIBLE
 from hp_core.progress import result
@@ -45,7 +45,7 @@ def test_the_driver_s_nose_starts_from_the_portrait_s_and_moves_as_far_in_faces(
     assert nose[:, 2].min() >= VISIBLE
     x1, y1, x2, _ = portrait.square
     scale = 256 / (x2 - x1)
-    start = likest_frame(driving.five_points, portrait.five_points[0])
+    start = closest_pose_frame(driving.five_points, portrait.five_points[0])
     np.testing.assert_allclose(nose[start, :2], (portrait.five_points[0, 2] - [x1, y1]) * scale, atol=0.01)
 
     def face(track: FaceTrack) -> float:

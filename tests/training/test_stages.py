@@ -26,7 +26,7 @@ from hp_core.training.run import run_stage
 from hp_core.training.settings import STAGES, DataConfig, IdentityTraining, MotionTraining, OptimConfig, TrainConfig, VaeTraining
 from hp_core.training.start import prepare_weights
 from hp_core.training.store import Store, build_store, pixels
-from hp_core.training.vae import VaeTask, to_unit
+from hp_core.training.vae import VaeTask, to_signed
 from hp_core.video import read_frames
 from hp_core.weights.catalog import CATALOG
 from hp_core.weights.load import build_module, load_models, read_state_dict
@@ -75,7 +75,7 @@ def test_the_patch_encoder_is_the_principal_component_analysis_of_patches(
     stores: tuple[Store, Store], widths: list[int], side: int, z: int
 ) -> None:
     """Against numpy's own, on the pictures it was fitted to: a linear map of the latents redraws them as well."""
-    images = to_unit(torch.cat([stores[0].read(i, ("frames",), slice(None))["frames"] for i in range(3)]))
+    images = to_signed(torch.cat([stores[0].read(i, ("frames",), slice(None))["frames"] for i in range(3)]))
     build = {"block_out_channels": widths, "down_block_types": ["DownEncoderBlock2D"] * len(widths), "latent_channels": z}
     vae: Any = AutoencoderKLTemporalDecoder(layers_per_block=1, **build)
     deviation = fit_patch_encoder(vae, images)

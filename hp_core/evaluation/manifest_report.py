@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hp_core.errors import PortraitError
-from hp_core.evaluation.files import write_files
 from hp_core.evaluation.html import html
 from hp_core.evaluation.journal import Journal
 from hp_core.evaluation.judgement import Judgement
 from hp_core.evaluation.pairs import Pair
+from hp_core.evaluation.report_files import write_files
 from hp_core.evaluation.showcase import choose, film
 from hp_core.evaluation.tables import markdown
 from hp_core.files import staged_folder

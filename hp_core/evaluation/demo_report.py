@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from hp_core.evaluation.clip_readings import VALUES
-from hp_core.evaluation.files import markdown_table, write_files
 from hp_core.evaluation.judge import AGAINST, Verdict
+from hp_core.evaluation.report_files import markdown_table, write_files
 from hp_core.evaluation.summary import SCORES
 
 _NOTES = """\
