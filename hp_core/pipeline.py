@@ -27,8 +27,9 @@ from hp_core.config import AlignConfig, PortraitConfig, SamplingConfig
 from hp_core.errors import FaceError, OptionError, PortraitError, about
 from hp_core.face.analyzer import FaceAnalyzer, create_analyzer
 from hp_core.face.choose import Which
+from hp_core.face.cropper import STIFFNESS
 from hp_core.face.likeness import Likeness
-from hp_core.face.track import STIFFNESS, track_faces
+from hp_core.face.track import track_faces
 from hp_core.image import load_image
 from hp_core.memory import HOME, Placement, check_memory
 from hp_core.motion.encode import encode_clip, estimate_intensity

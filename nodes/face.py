@@ -8,7 +8,8 @@ from typing import Any
 from comfy_api.latest import InputImpl, io, ui
 
 from hp_core.config import ON_MISSING
-from hp_core.face.track import CHOICES, CROPS
+from hp_core.face.choose import CHOICES
+from hp_core.face.cropper import CROPS
 
 from . import folders, host, sockets
 from .schema import advanced, previews, schema

@@ -97,6 +97,13 @@ class Head:
         return np.concatenate([self.on_face(eyes[:, 0], eyes[:, 1]), nose, self.on_face(*self.mouth(np.array([-1.0, 1.0])))])
 
 
+def facets(grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The cells of a surface's ``grid`` (n, m, 2) in pixels: corners (n - 1, m - 1, 4, 2), and which of them face the viewer."""
+    quads = np.stack([grid[:-1, :-1], grid[:-1, 1:], grid[1:, 1:], grid[1:, :-1]], axis=2)
+    one, other = quads[:, :, 2] - quads[:, :, 0], quads[:, :, 3] - quads[:, :, 1]  # the diagonals
+    return quads, one[..., 0] * other[..., 1] > one[..., 1] * other[..., 0]
+
+
 def rotation_of(yaw: float, pitch: float, roll: float) -> np.ndarray:
     """(3, 3): turns points of the head to the picture's axes (right, down, towards the viewer); angles in degrees."""
     angles = np.radians([yaw, pitch, roll])

@@ -6,7 +6,7 @@ import numpy as np
 
 from hp_core.demo.colour import Ramp, mix
 from hp_core.demo.drawing import fill, fill_convex, hull, ribbon, ring
-from hp_core.demo.geometry import CHIN, Head
+from hp_core.demo.geometry import CHIN, Head, facets
 
 
 class Hair:
@@ -29,9 +29,7 @@ class Hair:
         shell = head.around(np.arctan2(way[..., 0], way[..., 2]).ravel(), CHIN * way[..., 1].ravel(), lift.ravel())
         shell[:, 1] += (lift * way[..., 1].clip(None, 0)).ravel()
         self.grid = head.place(shell).reshape(*lift.shape, 2)
-        self.quads = np.stack([self.grid[:-1, :-1], self.grid[:-1, 1:], self.grid[1:, 1:], self.grid[1:, :-1]], axis=2)
-        one, other = self.quads[:, :, 2] - self.quads[:, :, 0], self.quads[:, :, 3] - self.quads[:, :, 1]
-        self.in_front = one[..., 0] * other[..., 1] > one[..., 1] * other[..., 0]
+        self.quads, self.in_front = facets(self.grid)
 
     def mask(self) -> np.ndarray:
         """(size, size) uint8: the hair before and above the face."""

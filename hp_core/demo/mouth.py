@@ -6,7 +6,7 @@ import numpy as np
 
 from hp_core.demo.colour import Colour, Ramp, mix, scale
 from hp_core.demo.drawing import compose, fill, fill_convex, ribbon, soft
-from hp_core.demo.geometry import CHIN, Head
+from hp_core.demo.geometry import CHIN, Head, facets
 
 
 class _Lips:
@@ -83,10 +83,8 @@ def _jaw_quads(head: Head, out: float) -> np.ndarray:
     y = top + (bottom - top) * part
     thickness = out * np.sin(np.pi / 2 * np.broadcast_to(part, y.shape)) * np.clip((84 - degrees) / 30, 0, 1)
     points = head.around(np.broadcast_to(angle, y.shape).ravel(), y.ravel(), thickness.ravel())
-    grid = head.place(points).reshape(*y.shape, 2)
-    quads = np.stack([grid[:-1, :-1], grid[:-1, 1:], grid[1:, 1:], grid[1:, :-1]], axis=2)
-    one, other = quads[:, :, 2] - quads[:, :, 0], quads[:, :, 3] - quads[:, :, 1]
-    return quads[one[..., 0] * other[..., 1] > one[..., 1] * other[..., 0]]
+    quads, in_front = facets(head.place(points).reshape(*y.shape, 2))
+    return np.asarray(quads[in_front])
 
 
 def _moustache(head: Head) -> np.ndarray:

@@ -11,16 +11,14 @@ from hp_core.checks import check_choice
 from hp_core.config import ON_MISSING, FaceConfig
 from hp_core.errors import FaceError, OptionError
 from hp_core.face.analyzer import Face, FaceAnalyzer
-from hp_core.face.choose import CHOICES, Which, choose_face
+from hp_core.face.choose import Which, choose_face
 from hp_core.face.crop import crop_square
-from hp_core.face.cropper import CROPS, STIFFNESS, CroppedFrame, Cropper
-from hp_core.face.follow import Follower, same_face
+from hp_core.face.cropper import STIFFNESS, CroppedFrame, Cropper
+from hp_core.face.follow import Follower
 from hp_core.face.likeness import Likeness
 from hp_core.face.shots import CUT, Shots
 from hp_core.progress import Notice, Progress, Stage
 from hp_core.values import FaceTrack, Square, in_square
-
-__all__ = ["CHOICES", "CROPS", "STIFFNESS", "FaceTracker", "choose_face", "same_face", "track_faces"]
 
 MAX_PENDING = 250  # whole frames kept while a rule waits for the face to come back
 

@@ -147,7 +147,7 @@ def test_correlation_leaves_out_frames_without_a_face() -> None:
     assert pearson(np.array([1.0, 2, np.nan, 4]), np.array([2.0, 4, 100, 8])) == pytest.approx(1)
 
 
-# Detection
+# Identity
 
 
 class MeanColour:

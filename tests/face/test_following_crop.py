@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from hp_core.errors import OptionError
 from hp_core.face.crop import crop_square, head_crop, motion_crop, square_box
-from hp_core.face.track import CROPS, FaceTracker
+from hp_core.face.cropper import CROPS
+from hp_core.face.track import FaceTracker
 from hp_core.values import in_square
 from tests.face.scripted import CONFIG, Scripted, face, track
 

@@ -7,7 +7,8 @@ import pytest
 
 from hp_core.errors import FaceError, OptionError
 from hp_core.face.analyzer import create_analyzer
-from hp_core.face.track import FaceTracker, choose_face, track_faces
+from hp_core.face.choose import choose_face
+from hp_core.face.track import FaceTracker, track_faces
 from hp_core.progress import result
 from tests.face.scripted import CONFIG, Scripted, face, track
 
