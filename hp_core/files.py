@@ -1,12 +1,14 @@
-"""Files that are whole or absent: everything is written beside its place and renamed when done."""
+"""Files that are whole or absent: everything is written beside its place and renamed when done; journals grow by whole lines."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from hp_core.errors import PortraitError
 
@@ -64,3 +66,20 @@ def written_beside(path: Path) -> Iterator[Path]:
         raise PortraitError(f"{path} cannot be written ({error}). Free some space or name another folder.") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def append_line(path: Path, content: dict[str, Any]) -> None:
+    """Add ``content`` as a line of JSON to ``path``; on disk when this returns. Raises OSError where it cannot be."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(content, allow_nan=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def whole_lines(path: Path) -> list[bytes]:
+    """The lines of ``path``, none where it is absent; one that a kill cut off is taken away. Raises OSError where it cannot be read."""
+    content = path.read_bytes() if path.exists() else b""
+    end = content.rfind(b"\n") + 1
+    if end < len(content):
+        os.truncate(path, end)
+    return content[:end].splitlines()

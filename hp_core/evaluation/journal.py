@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hp_core.errors import PortraitError
-from hp_core.files import make_folder, written_beside
+from hp_core.files import append_line, make_folder, whole_lines, written_beside
 
 FILE, FEATURES = "scores.jsonl", "features"
 
@@ -49,10 +48,7 @@ class Journal:
             PortraitError: no space.
         """
         try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line, allow_nan=False) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+            append_line(self.path, line)
         except OSError as error:
             raise PortraitError(f"{self.path} cannot be written ({error}). Free some space and run the same command again.") from error
         self.lines[line["key"]] = line
@@ -80,10 +76,8 @@ class Journal:
         return self.folder / FEATURES / f"{key}-{metric}.npz"
 
     def _load(self, settings: dict[str, Any]) -> None:
-        content = self.path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
         try:
-            head, *lines = [json.loads(line) for line in whole.splitlines()]
+            head, *lines = [json.loads(line) for line in whole_lines(self.path)]
             earlier = head["settings"]
         except (ValueError, KeyError, TypeError) as error:
             raise PortraitError(f"{self.path} is damaged ({error}). Delete it, or name another folder.") from error
@@ -92,8 +86,6 @@ class Journal:
                 f"{self.folder} holds scores made under other settings: {_difference(earlier, settings)}. "
                 "Name another folder, or delete this one."
             )
-        if len(whole) < len(content):  # the line that a killed run was writing
-            os.truncate(self.path, len(whole))
         self.lines = {line["key"]: line for line in lines if not line.get("error")}
 
 

@@ -7,12 +7,11 @@ way when the run ended are simply made again.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from hp_core.errors import OptionError, PortraitError
-from hp_core.files import make_folder
+from hp_core.files import append_line, make_folder, whole_lines
 from hp_core.training.shards import SHARDS, full, shard_name
 
 JOURNAL = "prepare.jsonl"
@@ -79,24 +78,18 @@ class Journal:
 
     def _append(self, line: dict[str, Any]) -> None:
         try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+            append_line(self.path, line)
         except OSError as error:
             raise full(self.folder, JOURNAL, error) from error
 
     def _lines(self) -> list[dict[str, Any]]:
-        """The lines so far; one that a kill cut off is taken away."""
+        """The lines so far."""
         try:
-            data = self.path.read_bytes() if self.path.exists() else b""
-            whole = data.rfind(b"\n") + 1
-            if whole < len(data):
-                os.truncate(self.path, whole)
+            texts = whole_lines(self.path)
         except OSError as error:
             raise PortraitError(f"{self.path} cannot be used ({error}); check its rights or name another folder.") from error
         lines = []
-        for number, text in enumerate(data[:whole].splitlines(), 1):
+        for number, text in enumerate(texts, 1):
             try:
                 lines.append(dict(json.loads(text)))
             except (ValueError, TypeError) as error:
