@@ -34,6 +34,9 @@ def evaluate(
     translation: Annotated[
         TranslationRule, typer.Option(help="The head's place in the motion: released is zero, so that the pose alone tells it.")
     ] = "as it is",
+    only: Annotated[
+        list[str] | None, typer.Option(help="Of still, warp, model, vae, staring, truth, one to judge. Repeatable. Default: all.")
+    ] = None,
     swap: Annotated[
         bool,
         typer.Option(help="Instead: expression of one driver, head of the next; what comes through?"),
@@ -100,6 +103,8 @@ def evaluate(
     folder = None if named is None or str(named) == "none" else weights_folder(named)
     if translation != "as it is" and (swap or manifest is not None):
         raise OptionError(f"--translation {translation} is of the held-out pairs alone; leave it, or --swap and --manifest, out.")
+    if only and (swap or manifest is not None):
+        raise OptionError("--only is of the held-out pairs alone; leave it, or --swap and --manifest, out.")
     if pose != "released" and swap:
         raise OptionError(f"--pose {pose} shows one driver's skeleton, and --swap has two drivers; leave one of them out.")
     if manifest is not None:
@@ -134,7 +139,15 @@ def evaluate(
         from hp_core.evaluation.demo import evaluate_demo
 
         judged = evaluate_demo(
-            folder, pairs=pairs, frames=frames, steps=steps, device=device, pose=pose, translation=translation, report=output
+            folder,
+            pairs=pairs,
+            frames=frames,
+            steps=steps,
+            device=device,
+            pose=pose,
+            translation=translation,
+            only=only or (),
+            report=output,
         )
         _on_drawn_people(judged, f"{pairs} held-out pairs, {frames} frames each", as_json)
 

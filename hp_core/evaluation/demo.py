@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hp_core.checks import check_range
+from hp_core.checks import check_choice, check_range
 from hp_core.config import AlignConfig
 from hp_core.errors import OptionError, PortraitError
 from hp_core.evaluation.case import Case, System, from_pixels, truth_itself
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 DRIVING_SCALE = 2
 """Driving frames are this much larger than what is drawn after them, as driving videos are."""
 
+SYSTEMS = ("still", "warp", "model", "vae", "staring", "truth")
 MIN_FRAMES = 3
 """Fewest frames a pair: two points always correlate."""
 
@@ -50,6 +51,7 @@ def evaluate_demo(
     device: str | None = None,
     pose: str = "released",
     translation: str = "as it is",
+    only: Sequence[str] = (),
     report: Path | None = None,
 ) -> Stage[Evaluation]:
     """Judge ``weights`` by cross-reenactment against the exact truth, beside the baselines `still` and `warp`.
@@ -62,10 +64,11 @@ def evaluate_demo(
         device: torch device; None takes the accelerator torch reports, else the CPU.
         pose: mode of Pose Align, from the face tracks.
         translation: the head's place in the tokens, by `hp_core.motion.edit.with_translation`; "released" leaves it to the pose.
+        only: of `SYSTEMS`, those to be judged; empty: all that can be.
         report: folder for `report.json`, `report.csv`, `report.md` and `strips/`; None writes nothing.
 
     Raises:
-        OptionError: a number out of range, or options for the model without ``weights``.
+        OptionError: a number out of range, an unknown system, or options for the model without ``weights``.
         PortraitError: the extra `evaluation` is not installed, the weights cannot be loaded, the report cannot be written.
     """
     check_range("pairs", pairs, 1)
@@ -75,6 +78,8 @@ def evaluate_demo(
     for name, value, default in (("pose", pose, "released"), ("translation", translation, "as it is")):
         if weights is None and value != default:
             raise OptionError(f"{name} is {value}, and no weights are named. Add --weights FOLDER, or leave it out.")
+    for name in only:
+        check_choice("only", name, SYSTEMS if weights else ("still", "warp", "staring", "truth"))
     config = AlignConfig(mode=pose)
     _check_extra()
     from hp_core.demo.world import FPS, HELD_OUT_SEED
@@ -96,15 +101,16 @@ def evaluate_demo(
         settings: dict[str, Any] = {"preset": "demo", "pairs": pairs, "frames": frames, "fps": float(FPS), "size": _size(animator)}
         settings |= {"first_held_out_seed": HELD_OUT_SEED} | (_model_settings(animator) if animator else {"weights": "none"})
         strips = StripFolder(stage / "strips") if stage else None
+        systems = {name: system for name, system in _systems(reader, animator).items() if not only or name in only}
         verdicts = yield from judge_systems(
             demo_cases(pairs, frames, settings["size"]),
-            _systems(reader, animator),
+            systems,
             reader,
             total=pairs,
             identity=animator.pipeline.models.identity if animator else None,
             strips=strips,
         )
-        apart = {f"model - {other}": differences(verdicts, "model", other) for other in ("still", "warp")} if animator else {}
+        apart = {f"model - {name}": differences(verdicts, "model", name) for name in ("still", "warp") if {"model", name} <= set(systems)}
         evaluation = Evaluation(settings, summarise(verdicts), [score_row(verdict) for verdict in verdicts], apart)
         if stage and strips:
             write_report(stage, evaluation, {f"strips/{name}": caption for name, caption in strips.keep().items()})

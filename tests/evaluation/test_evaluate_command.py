@@ -55,6 +55,7 @@ def test_untrained_weights_are_judged_from_end_to_end(demo_weights: Path, tmp_pa
         (("--seed", "3"), "--seed is of results in files"),
         (("--fvd-frames", "20"), "--fvd-frames is of results in files"),
         (("--protocol", "self"), "--protocol is of results in files"),
+        (("--swap", "--only", "model"), "--only is of the held-out pairs alone"),
     ],
 )
 def test_options_that_would_be_dropped_are_refused(arguments: tuple[str, ...], message: str) -> None:
@@ -69,6 +70,12 @@ def test_without_weights_the_baselines_are_judged_in_a_table(tmp_path: Path) -> 
     assert "correlation with the driving" in out
     assert "model" not in out
     assert not list(tmp_path.iterdir())
+
+
+def test_one_system_can_be_judged_alone(tmp_path: Path) -> None:
+    facts = json.loads(evaluate("--weights", "none", "--pairs", 1, "--frames", 3, "--only", "truth", "--only", "still", "--json").stdout)
+    assert list(facts["systems"]) == ["still", "truth"]
+    assert facts["differences"] == {}
 
 
 def test_the_model_sees_pixels_alone_and_the_seed_decides(demo_weights: Path) -> None:
@@ -91,6 +98,7 @@ def test_the_model_sees_pixels_alone_and_the_seed_decides(demo_weights: Path) ->
     [
         ({"pairs": 0}, "pairs is 0"),
         ({"frames": 2}, "frames is 2; it must be at least 3"),
+        ({"only": ("model",)}, "only is 'model'; choose one of: still, warp, staring, truth"),
         ({"steps": 4}, "no weights are named"),
         ({"device": "cpu"}, "no weights are named"),
         ({"pose": "paper"}, "pose is paper, and no weights"),
