@@ -24,7 +24,7 @@ DrivingFace = Annotated[
     str,
     typer.Option(
         help="Of the driving video's first frame: largest, leftmost, rightmost, topmost, bottommost, center, an index (0 is the "
-        "largest), X,Y: the nearest, or like:PICTURE of the person, compared by ArcFace.",
+        "largest), X,Y: the nearest, at most its side away, or like:PICTURE of the person, compared by ArcFace.",
         rich_help_panel=FACES,
     ),
 ]

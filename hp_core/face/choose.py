@@ -24,7 +24,7 @@ def choose_face(faces: list[Face], which: Which, image_size: tuple[int, int], im
     Args:
         faces: one or more.
         which: `largest`, an edge, or `center`; an index into the faces by falling area; a point (x, y) in pixels, for the face
-            nearest to it; or a `Likeness`, for the face most like it.
+            nearest to it, at most its own side away; or a `Likeness`, for the face most like it.
         image_size: (height, width).
         image: (height, width, 3) uint8 RGB, the picture the faces are in; a likeness needs it.
 

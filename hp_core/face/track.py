@@ -112,9 +112,9 @@ class FaceTracker:
             return None
         try:
             face = choose_face(faces, self.which, image.shape[:2], image)
-        except FaceError as error:  # others are there, but not the person of the likeness
+        except FaceError as error:  # others are there, but not the one meant, for whom only a likeness can wait
             self._unlike = FaceError(f"Frame {index}: {error}")
-            if self.on_missing == "error":
+            if self.on_missing == "error" or not isinstance(self.which, Likeness):
                 raise self._unlike from error
             return None
         self._follower = Follower(face, faces)

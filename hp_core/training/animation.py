@@ -42,7 +42,7 @@ from hp_core.values import PoseMaps
 TRAINED = ("unet", "motion_proj", "dino", "image_proj", "pose_guider")
 """Modules of this stage, by their published files' names."""
 
-_LEAN = 0.2  # most that a estimated neck stands beside the eyes, in its lengths: those of a turned head are not above its ears
+_LEAN = 0.2  # most that an estimated neck stands beside the eyes, in its lengths: those of a turned head are not above its ears
 
 _SHOWN = 8  # held-out clips of the validation's video, side by side: encoders have a widest picture
 _BANDS = {"low": (0.0, 1.0), "mid": (1.0, 20.0), "high": (20.0, float("inf"))}  # of sigma, for the curves
@@ -270,10 +270,10 @@ class AnimationTask:
             table, rows = _pose_table([draw_skeleton(points, size, PoseStyle()) for points in item["keypoints"].numpy()], size)
             pose = PoseMaps(table, rows, "own")
         levels = self._levels(self.held_out, index, np.arange(len(item["latents"])))
-        precision = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.config.optim.precision, torch.float32)
-        cast = torch.autocast(device.type, precision, enabled=device.type != "cpu" and precision != torch.float32)
-        with cast:  # the other cards wait meanwhile
-            return redraw(self.loss, self.portrait, item, levels, pose=pose, steps=self.config.validation_steps, device=device)
+        # The other cards wait meanwhile: in bfloat16, and in as few windows as cover the clip.
+        fast = replace(self.portrait, sampling=replace(self.portrait.sampling, windows="line"))
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type != "cpu" and self.config.optim.precision == "bf16"):
+            return redraw(self.loss, fast, item, levels, pose=pose, steps=self.config.validation_steps, device=device)
 
     def decoded(self, latents: Tensor) -> Tensor:
         """Latents (F, z, h, w), unscaled, as frames (F, S, S, 3) uint8."""
@@ -311,7 +311,7 @@ def redraw(
     at = [torch.tensor([level], device=device) for level in levels]
     motion = loss.motion(*(item[name][None, :, 0] for name in ("feature", "rotation", "translation")), *at)[0]
     tokens = loss.appearance_tokens(vit_normalise(to_batch(item["vit"][:1].cpu())).to(device), item["id"][:1])
-    sampling, scaling = replace(portrait.sampling, windows="line"), portrait.vae["scaling_factor"]  # as few windows as cover it
+    sampling, scaling = portrait.sampling, portrait.vae["scaling_factor"]
     reference = item["latents"][:1].float()
     latents = reference
     noise = noises(len(motion), tuple(reference.shape[1:]), 0, sampling.noise)  # type: ignore[arg-type]

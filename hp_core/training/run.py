@@ -57,11 +57,11 @@ def run_stage(stage: str, config: TrainConfig, folder: Path, *, minutes: float |
     ends = None if minutes is None else time.monotonic() + 60 * minutes
     with first_process_first():
         yield from prepare_weights(config, folder / "weights")
-    _, parts = launch(part.optim)  # what this launch cannot do is said before hours of caching
+    launched = launch(part.optim)  # what it cannot do is said before hours of caching
     if stage == "motion":
         from hp_core.training.motion import check_share
 
-        check_share(part, part.optim.batch // parts)
+        check_share(part, part.optim.batch // launched[1])
     try:
         task = yield from _TASKS[stage](config, folder, clips or folder)
     except torch.OutOfMemoryError as error:
@@ -69,16 +69,16 @@ def run_stage(stage: str, config: TrainConfig, folder: Path, *, minutes: float |
             f"{default_device()} has too little memory to cache the clips ({first_line(error)}). What is cached is kept: free the card of "
             "other programs, or run the stage on one with more memory."
         ) from error
-    facts = {"preset": config.preset, "stage": stage, **({"without": config.without} if config.without else {}), **asdict(part)}
-    facts["data"]["shards"] = ""  # they may move; what is in them is told by the clips
-    facts["clips"] = task.store.facts
-    assumed = asdict(type(part)()) | {"clips": facts["clips"]}  # by a checkpoint that is older than a setting
+    facts = {"preset": config.preset, "stage": stage, "without": config.without, **asdict(part), "clips": task.store.facts}
+    del facts["data"]["shards"]  # they may move; what is in them is told by the clips
+    assumed = asdict(type(part)()) | {"without": "", "clips": facts["clips"]}  # by a checkpoint that is older than a setting
     # A run may be made longer, and helped on where it is unstable or short of memory.
     free = {"log": facts.pop("log")} | {name: facts["optim"].pop(name) for name in ("steps", "lr", "precision", "accumulate")}
     free |= {"gradient_checkpointing": facts["optim"].pop("gradient_checkpointing")}
     free |= {name: facts.pop(name) for name in ("validation_steps", "validation_frames") if name in facts}
     left = None if ends is None else (ends - time.monotonic()) / 60
-    return (yield from train(task, part.optim, part.log, folder / stage, facts=facts, free=free, assumed=assumed, minutes=left))
+    told: dict[str, Any] = {"facts": facts, "free": free, "assumed": assumed}
+    return (yield from train(task, part.optim, part.log, folder / stage, **told, minutes=left, launched=launched))
 
 
 def _vae(config: TrainConfig, folder: Path, clips: Path) -> Stage[Task]:

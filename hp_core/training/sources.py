@@ -42,8 +42,8 @@ def clip_source(data: DataConfig, model: PortraitConfig, *, held_out: bool) -> S
     Raises:
         OptionError: the shards hold no more clips than are to be kept aside, or cannot be read.
     """
-    untold = {"clips": 1, "held_out": 0, "motion_variants": 1, "shards": ""}  # which clips: told beside it; where the shards lie may change
-    facts = {"data": asdict(data) | untold, "face": asdict(model.face)}
+    facts = {"data": asdict(data) | {"clips": 1, "held_out": 0, "motion_variants": 1}, "face": asdict(model.face)}  # which: told beside it
+    del facts["data"]["shards"]  # they may move
     if data.shards:
         from hp_core.training.shards import ShardSource
 

@@ -99,7 +99,7 @@ def build_store(
     manifest = folder / MANIFEST
     began = folder / FACTS
     known = json.loads(json.dumps(facts))
-    if began.is_file() and json.loads(began.read_text(encoding="utf-8")) != known:
+    if began.is_file() and not _covers(json.loads(began.read_text(encoding="utf-8")), known):
         raise PortraitError(f"{folder} holds clips made with other settings or weights. Delete it, or name another folder.")
     if manifest.is_file():
         known_lost = json.loads(manifest.read_text(encoding="utf-8")).get("lost", 0)
@@ -134,6 +134,13 @@ def build_store(
             temporary.write_text(json.dumps({"clips": rows, "lost": lost}), encoding="utf-8")
     wait_for_all()
     return Store(folder)
+
+
+def _covers(old: Any, new: Any) -> bool:
+    """Whether everything in ``new`` stands in ``old``, which may tell more."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return all(key in old and _covers(old[key], value) for key, value in new.items())
+    return bool(old == new)
 
 
 def _check_space(folder: Path, sizes: Sequence[int], clips: int) -> None:

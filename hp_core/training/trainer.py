@@ -98,6 +98,7 @@ def train(
     free: dict[str, Any] | None = None,
     assumed: dict[str, Any] | None = None,
     minutes: float | None = None,
+    launched: tuple[Any, int] | None = None,
 ) -> Stage[Outcome]:
     """Train ``task`` in ``folder`` from its newest checkpoint, or from the start.
 
@@ -107,12 +108,13 @@ def train(
         facts: what the weights depend on (configuration), as JSON takes it; a checkpoint of other facts is refused.
         free: settings that may change on the way, as JSON takes them; that they have is said.
         assumed: what holds for a checkpoint that says nothing of a fact.
+        launched: what `launch` gave for ``optim``, where it was asked before; a process may ask once.
 
     Raises:
         OptionError: a batch that the processes cannot share, or a checkpoint of other facts.
         PortraitError: the loss or a gradient is not finite, or nothing can be written.
     """
-    run = _Run(task, optim, log, folder, facts, free or {}, assumed or {})
+    run = _Run(task, optim, log, folder, facts, free or {}, assumed or {}, launched or launch(optim))
     yield from run.notices
     ends = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
     with interrupts() as interrupted, curves(folder, run.step, silent=not run.accelerator.is_main_process) as board:
@@ -160,8 +162,9 @@ class _Run:
         facts: dict[str, Any],
         free: dict[str, Any],
         assumed: dict[str, Any],
+        launched: tuple[Any, int],
     ) -> None:
-        self.accelerator, self.parts = launch(optim)
+        self.accelerator, self.parts = launched
         self.task, self.optim, self.log, self.folder = task, optim, log, folder
         self.facts, self.free, self.assumed = json.loads(json.dumps([facts, free, assumed]))
         make_folder(folder)
@@ -261,7 +264,9 @@ class _Run:
         saved = "optim.gradient_checkpointing: true and " if animation and not optim.gradient_checkpointing else ""
         if clips == 1:
             first = f"Set {saved.removesuffix(' and ')}, or t" if saved else "T"
-            return f"A step is one clip on each card. {first}ake cards with more memory, or share the weights out (the shipped fsdp.yaml)."
+            shared = self.accelerator.distributed_type in SHARING
+            others = "" if shared else ", or share the weights out (the shipped fsdp.yaml)"
+            return f"A step is one clip on each card. {first}ake cards with more memory{others}."
         if self.accelerator.distributed_type == "DEEPSPEED":
             return f"Set {saved}a lower optim.batch (now {optim.batch}), in another folder, or take more cards."
         return (
@@ -401,7 +406,7 @@ def _completed(old: dict[str, Any], assumed: dict[str, Any], new: dict[str, Any]
 
 
 def _differences(old: Any, new: Any, name: str = "") -> list[str]:
+    """What of ``new`` was otherwise; of what there is no longer, nobody asks."""
     if isinstance(old, dict) and isinstance(new, dict):
-        keys = sorted(set(old) | set(new))
-        return [text for key in keys for text in _differences(old.get(key), new.get(key), f"{name}.{key}".lstrip("."))]
+        return [text for key in sorted(new) for text in _differences(old.get(key), new.get(key), f"{name}.{key}".lstrip("."))]
     return [] if old == new else [f"{name} was {old!r}, is {new!r}"]

@@ -38,7 +38,7 @@ def read_waveform(path: PathLike, *, start: Fraction = Fraction(0), seconds: Fra
         for frame in container.decode(stream):
             time = end if frame.time is None else Fraction(frame.time).limit_denominator(rate)
             end = time + Fraction(frame.samples, frame.sample_rate)
-            if seconds is not None and time > origin + seconds:
+            if begin is not None and seconds is not None and time > origin + seconds:
                 break
             if begin is None or end < origin:  # what is over before the part begins is let go
                 parts, begin = [], time

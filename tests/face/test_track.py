@@ -99,8 +99,11 @@ def test_choice_by_a_point():
 
 @pytest.mark.parametrize("point", [(399, 299), (120, 250)])
 def test_a_point_far_from_every_face_means_somebody_who_was_not_found(point):
+    faces = [face(200, 100, 90), face(10, 40, 60), face(160, 120, 30)]
     with pytest.raises(FaceError, match=r"No face was found at the point .* the nearest one's middle is at"):
-        choose_face([face(200, 100, 90), face(10, 40, 60), face(160, 120, 30)], point, (300, 400))
+        choose_face(faces, point, (300, 400))
+    with pytest.raises(FaceError, match=r"Frame 0: No face was found at the point"):  # nobody who comes by later is meant
+        track([faces, [face(*point, 40)]], which=point, on_missing="hold")
 
 
 @pytest.mark.parametrize("point", [(400, 10), (10, 300), (-1, 10), (float("nan"), 10)])

@@ -15,6 +15,7 @@ from hp_core.progress import TrainingStep
 from hp_core.training.animation import AnimationTask
 from hp_core.training.processes import is_first_process
 from hp_core.training.settings import LogConfig, OptimConfig, read_settings
+from hp_core.training.sharing import launch
 from hp_core.training.store import Store
 from hp_core.training.trainer import train
 from tests.training import tiny
@@ -29,7 +30,7 @@ def main(folder: Path, steps: int, precision: str) -> None:
     exported: list[str] = []
     task = AnimationTask(tiny.trained(tiny.networks(model)), settings, model, store, store, lambda name, _: exported.append(name))
     log = LogConfig(metrics_every=1, checkpoint_every=2, validate_every=1000)
-    events = list(train(task, optim, log, folder / "run", facts={}))
+    events = list(train(task, optim, log, folder / "run", facts={}, launched=launch(optim)))
     if is_first_process():
         losses = [event.metrics["loss"] for event in events if isinstance(event, TrainingStep) and "loss" in event.metrics]
         sys.stdout.write(f"LOSSES {losses} EXPORTED {len(exported)}\n")

@@ -145,6 +145,14 @@ def test_processes_share_the_clips_out(tmp_path: Path, monkeypatch: pytest.Monke
     assert build(tmp_path).keys == [first, second, third]
 
 
+def test_a_store_that_tells_more_than_is_asked_is_taken(tmp_path: Path) -> None:
+    build(tmp_path, facts={"data": {"seed": 1, "shards": "/elsewhere"}, "gone": 1})
+    assert len(build(tmp_path, facts={"data": {"seed": 1}})) == 3
+    for facts in ({"data": {"seed": 2}}, {"data": {"seed": 1}, "more": 1}):
+        with pytest.raises(PortraitError, match="made with other settings"):
+            build(tmp_path, facts=facts)
+
+
 def test_a_store_that_will_not_fit_is_refused_before_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hp_core.training.store.MEASURED", 2)
     size = build(tmp_path / "one", clips=1).folder.joinpath(f"{source().keys[0]}.safetensors").stat().st_size

@@ -209,7 +209,8 @@ def test_a_checkpoint_that_a_power_cut_emptied_is_named(tmp_path: Path, name: st
 
 
 def test_a_checkpoint_older_than_a_setting_is_taken_at_what_was_done_then(tmp_path: Path) -> None:
-    list(train(FitTask(), optim(steps=4), LOG, tmp_path, facts={"data": {"seed": 1}, "depth": 2}))
+    old = {"data": {"seed": 1, "place": "/of/another/time"}, "depth": 2, "gone": 3}
+    list(train(FitTask(), optim(steps=4), LOG, tmp_path, facts=old))
     known = {"data": {"seed": 1, "blur": 0}, "depth": 2, "width": 8}
     assumed = {"data": {"seed": 0, "blur": 0}, "width": 8, "nobody": 1}
     for changed, message in (({"data": {"seed": 1, "blur": 3}}, "data.blur was 0, is 3"), ({"width": 9}, "width was 8, is 9")):

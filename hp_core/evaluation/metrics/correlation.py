@@ -47,7 +47,9 @@ class MotionCorrelation:
         head = name == "motion_head"
         self.title = f"correlation with the driver's {'head angles' if head else 'blendshapes'}"
         self.settings: dict[str, Setting] = {
-            "signals": ", ".join(HEAD) if head else f"blendshapes whose deviation in the driving clip is above {MOVES}",
+            "signals": f"{', '.join(HEAD)}: the head nods, turns and is tilted, in this order"
+            if head
+            else f"blendshapes whose deviation in the driving clip is above {MOVES}",
             "mean": "over signals, then pairs",
             "still result": "0",
             "faces": FACE_RULE,
