@@ -49,7 +49,7 @@ class FaceCrop(io.ComfyNode):
                     options=[*CHOICES, *FINDERS],
                     default="largest",
                     tooltip="The face to follow, in the first frame that shows one. index: by falling size, see face_index. point: the "
-                    "nearest to x, y. likeness: that of the picture like, compared by ArcFace. Default: largest.",
+                    "nearest to x, y, at most its side away. likeness: that of the picture like, compared by ArcFace. Default: largest.",
                 ),
                 io.Int.Input(
                     "face_index",
