@@ -97,7 +97,7 @@ def make_solver(sampler: str, fresh_noise: Iterator[Tensor] | None = None) -> So
         return EulerSolver()
     from diffusers import DPMSolverMultistepScheduler, UniPCMultistepScheduler
 
-    common: dict[str, Any] = {"prediction_type": "sample", "solver_order": 2, "final_sigmas_type": "zero"}
+    common: dict[str, Any] = {"prediction_type": "sample", "solver_order": 2, "final_sigmas_type": "zero", "lower_order_final": True}
     if sampler == "dpmpp_2m":  # DPM-Solver++(2M) (Lu et al. 2022)
-        return Multistep(DPMSolverMultistepScheduler(algorithm_type="dpmsolver++", lower_order_final=True, **common))
-    return Multistep(UniPCMultistepScheduler(solver_type="bh2", lower_order_final=True, **common))  # UniPC, B2(h) (Zhao et al. 2023)
+        return Multistep(DPMSolverMultistepScheduler(algorithm_type="dpmsolver++", **common))
+    return Multistep(UniPCMultistepScheduler(solver_type="bh2", **common))  # UniPC, B2(h) (Zhao et al. 2023)

@@ -19,6 +19,7 @@ from hp_core.errors import PortraitError
 from hp_core.files import make_folder, written_beside
 from hp_core.progress import Notice, Progress, Stage
 from hp_core.training.clips import Clip, ClipSource
+from hp_core.training.facts import differences
 from hp_core.training.processes import is_first_process, process_count, process_index, wait_for_all
 
 MANIFEST, FACTS = "store.json", "facts.json"
@@ -34,6 +35,7 @@ class Store:
         keys: of the clips, in order.
         lengths: frames of each clip.
         people: who each clip shows.
+        lost: how many clips could not be read and are left out.
         facts: what the arrays depend on, as they were given to `build_store`.
 
     Raises:
@@ -50,6 +52,7 @@ class Store:
         self.keys: list[str] = [clip["key"] for clip in manifest["clips"]]
         self.lengths: list[int] = [clip["frames"] for clip in manifest["clips"]]
         self.people: list[str] = [clip["person"] for clip in manifest["clips"]]
+        self.lost: int = manifest.get("lost", 0)
         self._open: OrderedDict[int, Any] = OrderedDict()
 
     def __len__(self) -> int:
@@ -99,13 +102,13 @@ def build_store(
     manifest = folder / MANIFEST
     began = folder / FACTS
     known = json.loads(json.dumps(facts))
-    if began.is_file() and not _covers(json.loads(began.read_text(encoding="utf-8")), known):
+    if began.is_file() and differences(json.loads(began.read_text(encoding="utf-8")), known):
         raise PortraitError(f"{folder} holds clips made with other settings or weights. Delete it, or name another folder.")
     if manifest.is_file():
-        known_lost = json.loads(manifest.read_text(encoding="utf-8")).get("lost", 0)
-        if known_lost:
-            yield Notice(f"{known_lost} clips that could not be read are left out. To try them again, delete {manifest}.")
-        return Store(folder)
+        store = Store(folder)
+        if store.lost:
+            yield Notice(f"{store.lost} clips that could not be read are left out. To try them again, delete {manifest}.")
+        return store
     with written_beside(began) as temporary:
         temporary.write_text(json.dumps(known), encoding="utf-8")
     mine = keys[process_index() :: process_count()]
@@ -134,13 +137,6 @@ def build_store(
             temporary.write_text(json.dumps({"clips": rows, "lost": lost}), encoding="utf-8")
     wait_for_all()
     return Store(folder)
-
-
-def _covers(old: Any, new: Any) -> bool:
-    """Whether everything in ``new`` stands in ``old``, which may tell more."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        return all(key in old and _covers(old[key], value) for key, value in new.items())
-    return bool(old == new)
 
 
 def _check_space(folder: Path, sizes: Sequence[int], clips: int) -> None:

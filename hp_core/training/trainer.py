@@ -30,6 +30,7 @@ from hp_core.progress import Notice, Stage, TrainingStep
 from hp_core.training.cpu_attention import WrittenOutAttention
 from hp_core.training.curves import curves, means_of
 from hp_core.training.ema import Ema, averaged_tensors
+from hp_core.training.facts import completed, differences
 from hp_core.training.interrupts import interrupts
 from hp_core.training.muon import Muon, matrices
 from hp_core.training.processes import wait_for_all
@@ -350,7 +351,7 @@ class _Run:
                 state = json.loads((place / STATE).read_text(encoding="utf-8"))
             except (OSError, ValueError) as error:
                 raise _damaged(place, error) from error
-            changed = _differences(_completed(state["facts"], self.assumed, self.facts), self.facts)
+            changed = differences(completed(state["facts"], self.assumed, self.facts), self.facts)
             if changed:
                 raise OptionError(
                     f"{place} was trained with other settings: {changed[0]}. Restore them, or train in another folder than {self.folder}."
@@ -370,7 +371,7 @@ class _Run:
             wait_for_all()  # all have looked, before one of them writes
             if not exported:
                 self._export(place)
-            others = _differences(state["free"], self.free)
+            others = differences(state["free"], self.free)
             self.notices.append(Notice(f"Going on from {place}{', with other settings: ' + '; '.join(others) if others else ''}."))
             return
 
@@ -394,19 +395,3 @@ def _damaged(place: Path, error: Exception) -> PortraitError:
 def checkpoints(folder: Path) -> list[Path]:
     """The whole checkpoints in ``folder``, oldest first."""
     return sorted(place for place in (folder / "checkpoints").glob("step-*") if (place / STATE).is_file())
-
-
-def _completed(old: dict[str, Any], assumed: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """``old``, and what is ``assumed`` of the facts that it says nothing of and ``new`` does."""
-    whole = {key: assumed[key] for key in new if key in assumed and key not in old} | old
-    for key, value in new.items():
-        if isinstance(value, dict) and isinstance(whole.get(key), dict):
-            whole[key] = _completed(whole[key], assumed.get(key, {}), value)
-    return whole
-
-
-def _differences(old: Any, new: Any, name: str = "") -> list[str]:
-    """What of ``new`` was otherwise; of what there is no longer, nobody asks."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        return [text for key in sorted(new) for text in _differences(old.get(key), new.get(key), f"{name}.{key}".lstrip("."))]
-    return [] if old == new else [f"{name} was {old!r}, is {new!r}"]
