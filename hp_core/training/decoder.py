@@ -6,6 +6,7 @@ pictures alone, hands on as they come. Shown such latents beside the frames they
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,14 @@ from hp_core.training.clips import Clip
 from hp_core.training.features import ClipEncoder
 from hp_core.training.perceptual import PerceptualLoss
 from hp_core.training.settings import DecoderTraining
+from hp_core.training.spikes import spikes_seen
 from hp_core.training.store import Store
 from hp_core.training.trainer import step_seed
 from hp_core.training.vae import choose_trainable, picture_loss, psnr, squared_errors, to_signed
 from hp_core.vae import to_uint8
+
+SPIKE = 10.0
+"""Standard deviations from its group's mean from which a value in the decoder is a spike; those of pictures rarely reach 8."""
 
 
 class PredictionEncoder:
@@ -49,7 +54,7 @@ class PredictionEncoder:
 
 
 class DecoderLoss(nn.Module):
-    """The picture's difference, as the `vae` stage measures it, and the faces' as the expression encoder sees them."""
+    """The picture's difference, as the `vae` stage measures it, the faces' as the expression encoder sees them, and spikes inside."""
 
     def __init__(self, vae: AutoencoderKLTemporalDecoder, expression: ExpressionEncoder, config: DecoderTraining, size: int) -> None:
         super().__init__()
@@ -57,12 +62,18 @@ class DecoderLoss(nn.Module):
 
     def forward(self, latents: Tensor, images: Tensor, points: Tensor) -> dict[str, Tensor]:
         """latents (n, z, h, w), unscaled; images (n, 3, S, S) in -1..1; points (n, 5, 2) pixels."""
-        decoded = self.vae.decode(latents, num_frames=1).sample.float()
+        watch: AbstractContextManager[list[Tensor] | None]
+        watch = spikes_seen(self.vae.decoder, SPIKE) if self.config.spikes else nullcontext()
+        with watch as spikes:
+            decoded = self.vae.decode(latents, num_frames=1).sample.float()
         pictures = picture_loss(decoded, images, points, face=self.config.face, gradient=self.config.gradient)
         metrics = {"loss": pictures, "absolute": (decoded - images).abs().mean()}
+        if spikes:
+            metrics["spikes"] = torch.stack(spikes).mean()
+            metrics["loss"] = metrics["loss"] + self.config.spikes * metrics["spikes"]
         if self.config.perceptual:
             metrics["perceptual"] = self.perceptual(decoded, images, points).mean()
-            metrics["loss"] = pictures + self.config.perceptual * metrics["perceptual"]
+            metrics["loss"] = metrics["loss"] + self.config.perceptual * metrics["perceptual"]
         return metrics
 
 

@@ -256,11 +256,12 @@ class DecoderTraining:
     gradient: float = 1.0  # weight of the difference of image gradients
     face: float = 2.0  # weight added inside the face, and as much at the eyes and the mouth
     perceptual: float = 0.0  # weight of the faces' difference as the expression encoder sees them
+    spikes: float = 0.0  # weight of values that overpower their group norm (`hp_core.training.spikes`)
 
     def __post_init__(self) -> None:
         check_range("decoder.predicted", self.predicted, 0, 1)
         check_range("decoder.steps", self.steps, 1)
-        for name in ("gradient", "face", "perceptual"):
+        for name in ("gradient", "face", "perceptual", "spikes"):
             check_range(f"decoder.{name}", getattr(self, name), 0)
 
 
