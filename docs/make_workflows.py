@@ -66,9 +66,10 @@ def encode(g: Graph, load: Node, driving: Node, column: int) -> Node:
     return g.add("MotionEncode", column, model=load["model"], face_track=driving["face_track"], intensity=intensity["intensity"])
 
 
-def finish(g: Graph, images: Output, driving: Node, column: int) -> None:
-    """Core's own video blocks, at the driving track's rate and with its sound."""
-    video = g.add("CreateVideo", column, images=images, fps=driving["fps"], audio=driving["audio"])
+def finish(g: Graph, images: Output, driving: Node, column: int, *, sound: bool = True) -> None:
+    """Core's own video blocks, at the driving track's rate and, unless its times were changed, with its sound."""
+    audio = {"audio": driving["audio"]} if sound else {}
+    video = g.add("CreateVideo", column, images=images, fps=driving["fps"], **audio)
     g.add("SaveVideo", column, video=video["VIDEO"], filename_prefix="video/HunyuanPortrait")
 
 
@@ -174,13 +175,15 @@ def motion_template(schemas: dict[str, Any]) -> Graph:
     g, load, picture = released(
         schemas,
         "## Motion templates\nMotion Save writes the motion to `output/motions`; it fits every portrait. Motion Edit makes it a "
-        "little stronger, smoother, and a loop.\n\nTo reuse a saved one, put Motion Load in the place of Motion Encode.",
+        "little stronger, smoother, and a loop, which the driver's sound would not fit.\n\n"
+        "To reuse a saved one, put Motion Load in the place of Motion Encode.",
     )
     portrait, driving = crops(g, load, picture)
     motion = encode(g, load, driving, 2)
     g.add("MotionSave", 3, motion=motion["motion"])
     edited = g.add("MotionEdit", 3, motion=motion["motion"], expression=1.2, smooth=3, end="loop")
-    animate(g, load, portrait, driving, 3, demo=False, sampler={}, motion=edited)
+    decoded = animate(g, load, portrait, driving, 3, demo=False, sampler={}, save=False, motion=edited)
+    finish(g, decoded["images"], driving, 5, sound=False)
     return g
 
 

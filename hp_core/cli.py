@@ -135,7 +135,7 @@ def convert(
 def init(
     folder: Annotated[Path, typer.Argument(help="Folder to write; must not hold weights yet.")],
     preset: Annotated[
-        Preset, typer.Option(help="demo: 16 M parameters, 128x128; released: the full 2 G; paper: the same with the paper's choices.")
+        Preset, typer.Option(help="demo: 20 M parameters, 128x128; released: the full 2 G; paper: the same with the paper's choices.")
     ] = "demo",
     seed: Annotated[int, typer.Option(help="Of the random weights.")] = 0,
     dtype: Annotated[Dtype, typer.Option(help="Number format of the tensors.")] = "fp16",

@@ -353,7 +353,7 @@ class PortraitConfig:
 
     @staticmethod
     def demo() -> PortraitConfig:
-        """16 M parameters at 128x128: same parts, same file layout, minutes on two CPU cores."""
+        """20 M parameters at 128x128: same parts, same file layout, minutes on two CPU cores."""
         return PortraitConfig(
             # Drawn faces have their brows higher and their mouths lower than the released crop reaches.
             face=FaceConfig(image_size=128, head_size=64, motion_size=96, motion_widening=0.8),

@@ -112,7 +112,7 @@ class Download(io.ComfyNode):
                     default="animate",
                     tooltip="animate: the networks and SVD's VAE (about 8 GB). identity: ArcFace. faces: MediaPipe's model (4 MB). "
                     "yolo: the detector of the release. dwpose: keypoints for Pose Align (350 MB). evaluation: the metrics' networks. "
-                    "all: everything. Default: animate.",
+                    "training: what a training begins with. all: everything. Default: animate.",
                 ),
                 io.Boolean.Input(
                     "start",

@@ -31,7 +31,7 @@ class MotionEdit(io.ComfyNode):
                     min=-2.0,
                     max=4.0,
                     step=0.05,
-                    tooltip="Strength of the expression about the neutral frame: 0 holds that one, 1 is as it is, above 1 exaggerates. "
+                    tooltip="Strength of the expression about the neutral frame, -2..4: 0 holds it, 1 is as it is, above 1 exaggerates. "
                     "Default: 1.",
                 ),
                 io.Float.Input(
@@ -80,7 +80,8 @@ class MotionEdit(io.ComfyNode):
                         default=-1,
                         min=-1,
                         max=100_000,
-                        tooltip="Number of the neutral frame, from 0, about which strength is counted; Default: -1, the most usual face.",
+                        tooltip="Number of the neutral frame, from 0 to the clip's last, about which strength is counted. "
+                        "Default: -1, the most usual face.",
                     )
                 ),
                 advanced(
@@ -119,7 +120,7 @@ class MotionEdit(io.ComfyNode):
                         options=list(MOTION_TRANSLATIONS),
                         default="as it is",
                         tooltip="The head's place in the motion: released is zero, predicted the encoder's own. Weights know the one they "
-                        "were trained on.",
+                        "were trained on. Default: as it is.",
                     )
                 ),
                 advanced(

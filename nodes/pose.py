@@ -66,7 +66,8 @@ class PoseAlign(io.ComfyNode):
                     io.Boolean.Input(
                         "level",
                         default=False,
-                        tooltip="On: turn by the angle between the skeletons too, for a tilted camera. Default: off.",
+                        tooltip="On: turn by the angle between the necks too, for a tilted camera; mode = paper, and keypoints "
+                        "at both inputs. Default: off.",
                     )
                 ),
                 advanced(

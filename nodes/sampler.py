@@ -65,7 +65,8 @@ class PortraitSampler(io.ComfyNode):
                     options=list(PRESETS),
                     default="exact",
                     tooltip="exact: what the widgets say, the released way. balanced, fast, draft: fewer steps instead, fewer windows, in "
-                    "draft no guidance; faster, and less like the released result. Sampler Options override it.",
+                    "draft no guidance; faster, and less like the released result. Sampler Options, if connected, override "
+                    "its windows and warm-up.",
                 ),
             ],
             outputs=[io.Latent.Output(display_name="latent", tooltip="One for each frame, unscaled, as every VAE Decode takes it.")],
@@ -129,13 +130,13 @@ class SamplerOptions(io.ComfyNode):
                 io.Int.Input(
                     "overlap", default=3, min=0, max=255, tooltip="Frames shared by neighbouring windows, below window. Released: 3."
                 ),
-                io.Int.Input("shift", default=3, min=0, max=255, tooltip="Frames all windows move back at each step. Released: 3."),
+                io.Int.Input("shift", default=3, min=0, max=255, tooltip="Frames all windows move back at each step, 0..255. Released: 3."),
                 io.Int.Input(
                     "pad_frames",
                     default=15,
                     min=0,
                     max=255,
-                    tooltip="Warm-up frames before and after the clip, cut off. Released: 15. Demo: 0.",
+                    tooltip="Warm-up frames before and after the clip, 0..255, cut off. Released: 15. Demo: 0.",
                 ),
                 io.Combo.Input(
                     "noise",
@@ -147,7 +148,7 @@ class SamplerOptions(io.ComfyNode):
                     "windows",
                     options=list(WINDOW_RULES),
                     default="ring",
-                    tooltip="ring: windows wrap around the clip, as released. line: as few as cover it, half the time for short clips.",
+                    tooltip="ring: windows wrap around the clip, as released. line: as few as cover it, at most one less.",
                 ),
                 advanced(
                     io.Combo.Input(
@@ -155,7 +156,7 @@ class SamplerOptions(io.ComfyNode):
                         options=list(BRANCH_RULES),
                         default="one by one",
                         tooltip="Guidance's branches. one by one: least memory. together: in one batch; the picture is the same. "
-                        "Released: together.",
+                        "The reference code: together. Default: one by one.",
                     )
                 ),
                 advanced(
@@ -199,16 +200,18 @@ class SamplerOptions(io.ComfyNode):
                         min=0.0,
                         max=1000.0,
                         step=0.5,
-                        tooltip="Frames/s told to the UNet; the clip keeps its own. Released: 12.5.",
+                        tooltip="Frames/s told to the UNet, 0..1000; the clip keeps its own. Released: 12.5.",
                     )
                 ),
                 advanced(
                     io.Float.Input(
-                        "motion_bucket_id", default=0.0, min=0.0, max=1023.0, step=1.0, tooltip="SVD's motion bucket. Released: 0."
+                        "motion_bucket_id", default=0.0, min=0.0, max=1023.0, step=1.0, tooltip="SVD's motion bucket, 0..1023. Released: 0."
                     )
                 ),
                 advanced(
-                    io.Float.Input("noise_aug", default=0.0, min=0.0, max=10.0, step=0.01, tooltip="SVD's noise augmentation. Released: 0.")
+                    io.Float.Input(
+                        "noise_aug", default=0.0, min=0.0, max=10.0, step=0.01, tooltip="SVD's noise augmentation, 0..10. Released: 0."
+                    )
                 ),
                 advanced(
                     io.Int.Input(

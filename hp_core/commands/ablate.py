@@ -29,7 +29,7 @@ def ablate(
         Path | None, typer.Option(help="CSV or JSON of pairs without results to judge instead; see `evaluate --manifest`.")
     ] = None,
     metric_weights: Annotated[
-        Path | None, typer.Option(help="Folder of `hp-portrait download DIR --for evaluation`; what it lacks is left blank.")
+        Path | None, typer.Option(help="Folder of `hp-portrait download DIR --for evaluation --for identity`; what it lacks is left blank.")
     ] = None,
     minutes: Annotated[float | None, typer.Option(help="Save and stop each training after so long. Default: at the last step.")] = None,
     device: Annotated[str | None, typer.Option(help="torch device of results and metrics. Default: what torch reports, else cpu.")] = None,

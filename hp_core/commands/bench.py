@@ -255,7 +255,7 @@ def bench_face(
 
 @bench_app.command("faces")
 def bench_faces(
-    size: Annotated[int, typer.Option(help="Side of the picture, pixels, 64 or more.")] = 128,
+    size: Annotated[int, typer.Option(help="Side of the pictures, pixels, 64 or more.")] = 128,
     readings: Annotated[int, typer.Option(help="Frames that MediaPipe reads, to compare with the truth. 0: none.")] = 0,
     as_json: Json = False,
 ) -> None:
@@ -265,7 +265,7 @@ def bench_faces(
     facts = render_speed(size)
     rows = [[f"frames/s a core at {size}x{size}", f"{facts['frames_per_second']:.1f}"]]
     if readings:
-        facts |= face_readings(readings)
+        facts |= face_readings(readings, size)
         rows += [[f"found of {facts['frames_read']} frames", f"{100 * facts['detected']:.1f} %"]]
         rows += [[f"  {name}, correlation with the truth", f"{value:.3f}"] for name, value in facts["correlations"].items()]
     figures("Rendered faces", ["figure", "value"], rows, facts, as_json)

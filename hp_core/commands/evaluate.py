@@ -59,7 +59,9 @@ def evaluate(
     ] = None,
     metric_weights: Annotated[
         Path | None,
-        typer.Option(help="Folder of `hp-portrait download DIR --for evaluation`. Default: --weights.", rich_help_panel=_FILES),
+        typer.Option(
+            help="Folder of `hp-portrait download DIR --for evaluation --for identity`. Default: --weights.", rich_help_panel=_FILES
+        ),
     ] = None,
     fit: Annotated[
         bool,

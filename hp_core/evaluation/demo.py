@@ -154,4 +154,4 @@ def _check_folder(report: Path) -> Path:
 
 def _check_extra() -> None:
     if importlib.util.find_spec("skimage") is None:
-        raise PortraitError("Evaluation needs the package scikit-image. Run `pip install 'hunyuanportrait[evaluation]'`.")
+        raise PortraitError("Evaluation needs the package scikit-image. Run `pip install scikit-image`.")

@@ -38,7 +38,7 @@ def first_process_first() -> Iterator[None]:
     try:
         from accelerate import PartialState
     except ImportError as error:
-        raise OptionError("Training needs accelerate: pip install 'hunyuanportrait[train]'.") from error
+        raise OptionError("Training needs accelerate: pip install accelerate.") from error
     # Drawing and encoding a data set takes longer than the half hour that processes wait for each other unless told.
     on_cpu = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes") or not torch.accelerator.is_available()
     state = PartialState(cpu=on_cpu, timeout=timedelta(days=2)) if process_count() > 1 else PartialState(cpu=on_cpu)

@@ -1,4 +1,4 @@
-"""What a training run is told: typed, checked, written as YAML. Three files of it are shipped in `hp_core/training/configs`."""
+"""What a training run is told: typed, checked, written as YAML. The files of it are shipped in `hp_core/training/configs`."""
 
 from __future__ import annotations
 
@@ -359,5 +359,5 @@ def _yaml() -> Any:
     try:
         import yaml
     except ImportError as error:
-        raise OptionError("Training configurations need PyYAML: pip install 'hunyuanportrait[train]'.") from error
+        raise OptionError("Training configurations need PyYAML: pip install pyyaml.") from error
     return yaml

@@ -202,7 +202,7 @@ def _webdataset() -> Any:
     try:
         import webdataset
     except ImportError as error:
-        raise OptionError(f"Shards need the package webdataset ({error}). Run `pip install hunyuanportrait[train]`.") from error
+        raise OptionError(f"Shards need the package webdataset ({error}). Run `pip install webdataset`.") from error
     return webdataset
 
 

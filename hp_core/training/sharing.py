@@ -23,7 +23,7 @@ def launch(optim: OptimConfig) -> tuple[Any, int]:
         from accelerate import Accelerator
         from accelerate.state import AcceleratorState
     except ImportError as error:
-        raise OptionError("Training needs accelerate: pip install 'hunyuanportrait[train]'.") from error
+        raise OptionError("Training needs accelerate: pip install accelerate.") from error
     AcceleratorState._reset_state()  # else the precision of the process's first run would be that of all
     threads = torch.get_num_threads()
     accelerator: Any = Accelerator(mixed_precision=optim.precision.replace("fp32", "no"))

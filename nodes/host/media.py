@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hp_core.config import FaceConfig
     from hp_core.face.analyzer import FaceAnalyzer
     from hp_core.face.likeness import Likeness
+    from hp_core.video import VideoInfo
 
     from .networks import PortraitModel
 
@@ -38,13 +39,12 @@ def open_clip(images: Any, video: Any, *, fps: Fraction = Fraction(25), start: i
     from hp_core.checks import frames_from
     from hp_core.errors import OptionError, VideoError
     from hp_core.image import each_from_float
-    from hp_core.video import probe, read_frames, read_waveform
+    from hp_core.video import read_frames, read_waveform
     from hp_core.video.waveform import as_audio, cut_audio
 
-    source = _file_of(video) if video is not None else None
+    source, info = _file_of(video) if video is not None else (None, None)
     sound = None
-    if source is not None:
-        info = probe(source)
+    if info is not None:
         left, rate = info.frames, info.fps
     elif video is not None:
         parts = video.get_components()
@@ -64,18 +64,27 @@ def open_clip(images: Any, video: Any, *, fps: Fraction = Fraction(25), start: i
     return Clip(each_from_float(images[start : start + total]), total, rate, cut_audio(sound, start / rate, total / rate))
 
 
-def _file_of(video: Any) -> Path | None:
-    """The file behind a VIDEO, if it is one as a whole: then it can be read frame by frame."""
+def _file_of(video: Any) -> tuple[Path, VideoInfo] | tuple[None, None]:
+    """The file behind a VIDEO and what it holds, if the video is that file as a whole: then it can be read frame by frame."""
     from pathlib import Path
 
     from comfy_api.latest import InputImpl
 
-    if not isinstance(video, InputImpl.VideoFromFile):
-        return None
-    # A trimmed video, of hosts that can trim: its source is the untrimmed file.
-    trimmed = any(getattr(video, f"_VideoFromFile__{name}", 0) for name in ("start_time", "duration"))
+    from hp_core.video import probe
+
+    if type(video) is not InputImpl.VideoFromFile:  # what derives from it may show something else
+        return None, None
     source = video.get_stream_source()
-    return Path(source) if isinstance(source, str) and not trimmed else None
+    if hasattr(video, "get_active_trim_window"):
+        window = video.get_active_trim_window()
+    else:  # the source of a trimmed video is the untrimmed file, and older hosts do not tell
+        window = [getattr(video, f"_VideoFromFile__{name}", 0) for name in ("start_time", "duration")]
+    if not isinstance(source, str) or any(window):
+        return None, None
+    info = probe(source)
+    # Newer hosts crop as well. ComfyUI's size is before the container's rotation.
+    whole = sorted(video.get_dimensions()) == sorted((info.width, info.height))
+    return (Path(source), info) if whole else (None, None)
 
 
 @dataclass(frozen=True, eq=False)

@@ -184,6 +184,22 @@ def test_templates_and_help_are_served(server: Server) -> None:
     assert sorted(listed["hunyuanportrait"]) == sorted(path.stem for path in (PACK / "workflows").glob("*.json"))
 
 
+def test_of_a_sliced_video_only_the_slice_is_read(server: Server, template: Template) -> None:
+    if "Video Slice" not in server.schemas:
+        pytest.skip("this ComfyUI does not slice videos")
+    prompt = template("2")
+    face = next(name for name, node in prompt.items() if node["class_type"] == "HunyuanPortraitFaceCrop" and "video" in node["inputs"])
+    slice_ = {"video": prompt[face]["inputs"]["video"], "start_time": 0.32, "duration": 0.4, "strict_duration": True}
+    kept = {"slice": {"class_type": "Video Slice", "inputs": slice_}, face: prompt[face]}
+    prompt[face]["inputs"]["video"] = ["slice", 0]
+    for name in (slice_["video"][0], prompt[face]["inputs"]["analyzer"][0]):
+        kept[name] = prompt[name]
+    kept["shown"] = {"class_type": "PreviewImage", "inputs": {"images": [face, 1]}}
+    run = server.run(kept)
+    assert run.status == "success", run.error
+    assert len(run.outputs["shown"]["images"]) == 5, "0.4 s of 12.5 frames/s"
+
+
 def test_an_empty_video_is_named(server: Server, template: Template) -> None:
     prompt = template("2")
     prompt[only(prompt, "LoadVideo")]["inputs"]["file"] = "empty.mp4"

@@ -55,7 +55,7 @@ def heads_file(net: str) -> Path:
         for folder in (spec.submodule_search_locations or []) if spec else []:
             if (Path(folder) / inside / f"{net}.pth").is_file():
                 return Path(folder) / inside / f"{net}.pth"
-    raise WeightsError("LPIPS's linear heads come with the package torchmetrics. Run `pip install 'hunyuanportrait[evaluation]'`.")
+    raise WeightsError("LPIPS's linear heads come with the package torchmetrics. Run `pip install torchmetrics`.")
 
 
 class Lpips:

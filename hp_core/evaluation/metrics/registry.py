@@ -22,7 +22,7 @@ def _ssim(tools: Toolbox) -> Metric:
     from hp_core.evaluation.metrics.ssim import ssim
 
     if importlib.util.find_spec("skimage") is None:
-        raise WeightsError("SSIM needs the package scikit-image. Run `pip install 'hunyuanportrait[evaluation]'`.")
+        raise WeightsError("SSIM needs the package scikit-image. Run `pip install scikit-image`.")
     return ssim()
 
 
