@@ -23,7 +23,7 @@ from hp_core.face.choose import Which
 from hp_core.face.crop import crop_square
 from hp_core.files import written_beside
 from hp_core.motion.edit import at_rate, edited, frame_rate, kept, mixed
-from hp_core.pose.keypoints import followed
+from hp_core.pose.keypoints import followed, known_noses
 from hp_core.progress import Notice, Progress, Stage
 from hp_core.request import AnimateOptions, Driver, check_request
 from hp_core.values import FaceTrack, MotionTokens, PoseKeypoints, PoseMaps, Square
@@ -62,7 +62,8 @@ def prepare(
             with about(driver.path, OptionError):
                 driver.motion.check_encoder(pipeline.models.motion_fingerprint)
     edit = options.motion
-    if options.pose.draws_skeleton and ((edit.rotation, edit.turn) != (1, 1) or edit.yaw or edit.pitch or edit.roll):
+    changed = (edit.rotation, edit.turn, edit.smooth) != (1, 1, 1) or edit.yaw or edit.pitch or edit.roll
+    if options.pose.draws_skeleton and changed:
         yield Notice(
             f"The pose mode is {options.pose.mode}: the skeleton has the driver's own head, the change of it is in the motion alone."
         )
@@ -125,7 +126,7 @@ def dwpose_for(options: AnimateOptions, files: tuple[Path, Path] | None) -> Stag
         files: of `DwposeEstimator`, or None where they are not at hand.
 
     Raises:
-        OptionError: the style draws nothing.
+        OptionError: the style draws nothing, or the face track is to be levelled.
         WeightsError: it is asked for and cannot be had.
     """
     if not options.pose.draws_skeleton:
@@ -145,6 +146,8 @@ def dwpose_for(options: AnimateOptions, files: tuple[Path, Path] | None) -> Stag
             yield Notice(f"The pose comes from the face track: {error}")
     elif options.keypoints == "dwpose":
         raise WeightsError(f"The pose is to come from DWPose, whose two files are not among the weights. {REMEDY}")
+    if options.pose.level:
+        raise OptionError(f"level turns by the angle between two necks, which a face track only estimates. Leave level out. {REMEDY}")
     yield Notice(
         "The pose is that of the face alone: the nose and a neck estimated below it, eyes and face points where they are drawn too; DWPose "
         "would add shoulders and arms."
@@ -244,7 +247,7 @@ class _Run:
 
         def found(of: FaceTrack, everybody: list[list[np.ndarray]], source: str) -> PoseKeypoints:
             height, width = of.portrait.shape[:2]
-            return followed(everybody, (width, height), source, of.five_points[:, 2])
+            return followed(everybody, (width, height), source, known_noses(of))
 
         moving, standing = found(track, people, "DWPose"), found(portrait, [self.people], "DWPose of the portrait")
         return (yield from self.pipeline.pose(track, portrait, self.options.pose, moving, standing))

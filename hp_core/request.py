@@ -11,7 +11,7 @@ import numpy as np
 
 from hp_core.checks import check_choice, check_part, check_range, frames_from
 from hp_core.compose import PASTE_REGIONS
-from hp_core.config import INTENSITY_RULES, MOTION_PACES, AlignConfig, MotionEdit
+from hp_core.config import INTENSITY_RULES, MOTION_PACES, ON_MISSING, AlignConfig, MotionEdit
 from hp_core.errors import OptionError
 from hp_core.face.choose import CHOICES, Which
 from hp_core.face.cropper import CROPS, MAX_STIFFNESS, STIFFNESS
@@ -105,6 +105,7 @@ class AnimateOptions:
         if self.paste is not None:
             check_choice("paste", self.paste, PASTE_REGIONS)
         check_choice("keypoints", self.keypoints, KEYPOINTS)
+        check_choice("on_missing", self.on_missing, ON_MISSING)
         for name, which in self._faces():
             if isinstance(which, str) and which not in CHOICES:
                 raise OptionError(
@@ -141,6 +142,11 @@ class AnimateOptions:
             raise OptionError(f"head_neutral is {self.head_neutral}, which head_relative alone asks for. Set that, or leave it out.")
         if self.stiffness != STIFFNESS and self.crop != "follow":
             raise OptionError(f"stiffness is {self.stiffness}, and crop is {self.crop}, whose square stands still. Set crop to follow.")
+        if self.pose.level and (self.pose.mode == "identity" or self.keypoints == "face"):
+            why = "the mode identity leaves it where it is" if self.pose.mode == "identity" else "a face track's neck is only estimated"
+            raise OptionError(
+                f"pose_level turns the skeleton by its necks, and {why}. Leave it out, or set mode paper and keypoints dwpose."
+            )
         if not self.pose.draws_skeleton and (self.pose != AlignConfig() or self.keypoints != "auto"):
             raise OptionError(
                 "The pose mode is released, which is black, and other options of the pose are set. Set the mode to paper or identity, or "
@@ -262,10 +268,14 @@ def check_request(portrait: Path, driving: Path, output: Path, options: AnimateO
             raise OptionError(f"head_neutral is frame {options.head_neutral}; {head.path} has {head.frames}, so 0 to {head.frames - 1}.")
         if head.motion is not None and options.head_face != "largest":
             raise OptionError(f"head_face is set, and {head.path} is a motion without its video, in which nobody can be chosen.")
-    if all(driver.motion is not None for driver in sources):
-        for option, given in (("crop is follow", options.crop == "follow"), (f"intensity is {options.intensity}", options.intensity)):
-            if given:
-                raise OptionError(f"{option}, and {driving} is a motion without its video. Leave that out.")
+    for option, given, looked_at in (
+        ("crop is follow", options.crop == "follow", sources),
+        (f"intensity is {options.intensity}", options.intensity, drivers),
+    ):
+        if given and all(source.motion is not None for source in looked_at):
+            raise OptionError(f"{option}, and {driving} is a motion without its video. Leave that out.")
+    if options.start and all(driver.still is not None for driver in drivers):
+        raise OptionError(f"start is {options.start}, and {driving} is a picture, which has one frame. Leave it out.")
     faces = (options.driving_face, *(person.driving_face for person in options.people))
     for driver, face in zip(drivers, faces, strict=True):
         _, count = driver.part(options, fps)

@@ -57,11 +57,11 @@ def weight_set(name: str) -> Path:
     return sets[name]
 
 
-def find_file(name: str, folder: Path) -> Path | None:
+def find_file(name: str, folder: Path | None = None) -> Path | None:
     """File ``name`` of the catalog: in ``folder``, or in any model folder, where Download puts what is nobody's alone."""
     from hp_core.weights.catalog import CATALOG
 
-    places = [folder, *map(Path, folder_paths.get_folder_paths(KEY))]
+    places = [*([folder] if folder else []), *map(Path, folder_paths.get_folder_paths(KEY))]
     return next((path for place in places if (path := CATALOG[name].find(place)) is not None), None)
 
 
@@ -73,7 +73,7 @@ def needed_file(name: str) -> Path:
     """
     from hp_core.weights.catalog import CATALOG
 
-    path = find_file(name, download_folder())
+    path = find_file(name)
     if path is None:
         entry = CATALOG[name]
         raise WeightsError(

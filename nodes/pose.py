@@ -212,3 +212,11 @@ class DwposeKeypoints(io.ComfyNode):
         estimator = DwposeEstimator(folders.needed_file("dwpose_detector"), folders.needed_file("dwpose"))
         keypoints = host.watched(estimate_keypoints(clip.frames, estimator, total=clip.total, near=nose_path(face_track, clip.total)))
         return io.NodeOutput(to_openpose(keypoints))
+
+    @classmethod
+    def fingerprint_inputs(cls, **_: object) -> str:
+        """Look again when one of the two files has come or changed."""
+        from hp_core.weights.load import file_fingerprint
+
+        files = [folders.find_file(name) for name in ("dwpose_detector", "dwpose")]
+        return " ".join("none" if file is None else file_fingerprint(file) for file in files)

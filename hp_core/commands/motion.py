@@ -67,11 +67,12 @@ def save(
     from hp_core.checks import check_part
     from hp_core.commands.parse import face
     from hp_core.pipeline import PortraitPipeline, analyzer_for
-    from hp_core.request import check_motion_output
+    from hp_core.request import AnimateOptions, check_motion_output
     from hp_core.weights.catalog import weights_folder
 
     which = face(driving_face)
     check_part(start, frames)
+    AnimateOptions(driving_face=which, crop=crop, stiffness=stiffness, on_missing=on_missing)  # refuses what cannot be meant
     check_motion_output(output, driving, *([which] if isinstance(which, Path) else []))
     folder = weights_folder(weights)
     detector = analyzer_for(folder, analyzer, model=analyzer_model, threshold=detection_threshold)
@@ -183,7 +184,7 @@ def _loaded(path: Path, output: Path) -> MotionTokens:
     from hp_core.request import check_motion_output
     from hp_core.values import MotionTokens
 
-    check_motion_output(output)
+    check_motion_output(output, path)
     return MotionTokens.load(path)
 
 

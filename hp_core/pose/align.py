@@ -14,7 +14,7 @@ from hp_core.checks import check_range
 from hp_core.config import AlignConfig
 from hp_core.errors import OptionError, PortraitError
 from hp_core.pose.draw import EYE_POINTS, LIMBS
-from hp_core.pose.keypoints import BODY, FACE, HANDS, NECK, NOSE, VISIBLE, filled, from_track
+from hp_core.pose.keypoints import BODY, FACE, HANDS, NECK, NOSE, VISIBLE, filled, from_track, with_necks
 from hp_core.progress import Notice, Stage
 from hp_core.values import FaceTrack, PoseKeypoints, PoseMaps, in_square
 
@@ -79,7 +79,13 @@ def align_pose(
     missing = int((~moving.found).sum())
     if missing:
         yield Notice(f"{missing} of {len(moving)} frames of the {moving.source} show nobody and were filled by {config.on_missing}.")
-    points, five_points = driving.in_first_square(filled(moving, config.on_missing).points), driving.in_first_square(driving.five_points)
+    seen = filled(moving, config.on_missing).points
+    points, five_points = driving.in_first_square(seen), driving.in_first_square(driving.five_points)
+    drawn, estimated = with_necks(seen, driving) if config.style.body else (seen, 0)
+    if estimated:
+        yield Notice(
+            f"The neck is not seen in {estimated} of {len(moving)} frames of the {moving.source}; there the face track's is drawn."
+        )
     if config.mode == "identity":
         x1, y1, x2, _ = driving.square_of(0)
         fit = Alignment(size / (x2 - x1), (-x1 * size / (x2 - x1), -y1 * size / (x2 - x1)))
@@ -91,7 +97,7 @@ def align_pose(
             x1, _, x2, _ = portrait.square
             scale = face_ratio(five_points, portrait.five_points[0]) * size / (x2 - x1)
         fit = fitted(points, target, level=config.level, reference=config.reference, scale=scale)
-    aligned = steadied(fit.apply(points), head_sizes(driving), config)
+    aligned = steadied(fit.apply(driving.in_first_square(drawn)), head_sizes(driving), config)
     parts = {"body": BODY, "face": FACE, "hands": HANDS}
     if not any(getattr(config.style, name) and (aligned[:, part, 2] >= VISIBLE).any() for name, part in parts.items()):
         asked = ", ".join(name for name in parts if getattr(config.style, name))

@@ -39,6 +39,9 @@ _NECK_BELOW_EARS = 1.2  # face heights (crown of the mesh to chin) from between 
 _NECK_BELOW_EYES = 2.9  # the same where only five points are known, in distances from the eyes to the mouth
 _GUESSED = 0.5  # confidence of a point that is estimated from others
 
+_FRAMES_A_HEAD, _FARTHEST = 4, 3.0
+"""How far somebody who is not seen may have gone: a head further for each so many frames, and so many heads at most."""
+
 
 def from_track(track: FaceTrack) -> PoseKeypoints:
     """Keypoints of a face track, in pixels of its source: nose, eyes, ears, the 68 face points, and a neck estimated from the head.
@@ -124,11 +127,16 @@ def of_track(frames: Sequence[Any] | None, track: FaceTrack) -> PoseKeypoints | 
         return None
     canvas = frames[0] if frames and isinstance(frames[0], dict) else {}
     width = canvas.get("canvas_width") or track.portrait.shape[1]
-    return from_openpose(frames, track.five_points[: len(frames), 2] * (width / track.portrait.shape[1]))
+    return from_openpose(frames, known_noses(track)[: len(frames)] * (width / track.portrait.shape[1]))
+
+
+def known_noses(track: FaceTrack) -> np.ndarray:
+    """(frames, 2) pixels of the nose; NaN where the face was not found, since whoever is seen at a guessed place may be somebody else."""
+    return np.where(track.found[:, None], track.five_points[:, 2], np.nan)
 
 
 def nose_path(track: FaceTrack | None, frames: int) -> np.ndarray | None:
-    """(frames, 2) pixels of the nose in ``track``; None without one.
+    """`known_noses` of ``track``; None without one.
 
     Raises:
         OptionError: the track has another number of frames.
@@ -137,7 +145,7 @@ def nose_path(track: FaceTrack | None, frames: int) -> np.ndarray | None:
         return None
     if len(track) != frames:
         raise OptionError(f"The clip has {frames} frames, the face track {len(track)}. Make both from the same frames.")
-    return track.five_points[:, 2]
+    return known_noses(track)
 
 
 def to_openpose(keypoints: PoseKeypoints) -> list[dict[str, Any]]:
@@ -166,24 +174,46 @@ def followed(people: Sequence[Sequence[np.ndarray]], size: tuple[int, int], sour
     Args:
         people: for each frame, (128, 3) of everybody seen.
         size: width and height of the frames, pixels.
-        near: (frames, 2) pixels, the nose of the person meant; whoever's nose lies farther from it than a head is large is somebody
-            else. None begins with the largest person of the first frame that shows one.
+        near: (frames, 2) pixels, the nose of the person meant, NaN where it is not known: then nobody is. Whoever's nose lies farther
+            from it than a head is large is somebody else. None begins with the largest person of the first frame that shows one, and
+            takes for somebody else whoever is farther from where that one last was than people go.
     """
     points, found = np.zeros((len(people), POINTS, 3), np.float32), np.zeros(len(people), bool)
     last: np.ndarray | None = None
+    missed = 0  # frames since
     for number, candidates in enumerate(people):
-        seen = [person for person in candidates if person[NOSE, 2] >= VISIBLE]
-        if not seen:
-            continue
         target = near[number] if near is not None else last
+        seen = [person for person in candidates if person[NOSE, 2] >= VISIBLE]
         if target is None:
-            chosen = max(seen, key=_extent)
-        else:
+            chosen: np.ndarray | None = max(seen, key=_extent, default=None)
+        elif seen and np.isfinite(target).all():
             chosen = min(seen, key=lambda person: float(np.linalg.norm(person[NOSE, :2] - target)))
-            if near is not None and np.linalg.norm(chosen[NOSE, :2] - target) > _head(chosen):
-                continue
-        points[number], found[number], last = chosen, True, chosen[NOSE, :2]
+            heads = 1.0 if near is not None else min(1 + missed / _FRAMES_A_HEAD, _FARTHEST)
+            if np.linalg.norm(chosen[NOSE, :2] - target) > heads * _head(chosen):
+                chosen = None
+        else:
+            chosen = None
+        missed = 0 if chosen is not None else missed + 1
+        if chosen is not None:
+            points[number], found[number], last = chosen, True, chosen[NOSE, :2]
     return PoseKeypoints(points, found, size, source)
+
+
+def with_necks(points: np.ndarray, track: FaceTrack) -> tuple[np.ndarray, int]:
+    """Points (frames, 128, 3) with a neck in every frame, and the number of frames that lacked one: a body is drawn from its neck.
+
+    It hangs where the face track has it (`from_track`), as long as those of the other frames, in the median.
+    """
+    lacking = points[:, NECK, 2] < VISIBLE
+    if not lacking.any():
+        return points, 0
+    guessed = from_track(track).points[: len(points)]
+    hanging = guessed[:, NECK, :2] - guessed[:, NOSE, :2]
+    seen = np.linalg.norm(points[~lacking, NECK, :2] - points[~lacking, NOSE, :2], axis=1) / np.linalg.norm(hanging[~lacking], axis=1)
+    out = points.copy()
+    out[lacking, NECK, :2] = points[lacking, NOSE, :2] + hanging[lacking] * (np.median(seen) if len(seen) else 1.0)
+    out[lacking, NECK, 2] = _GUESSED
+    return out, int(lacking.sum())
 
 
 def filled(keypoints: PoseKeypoints, rule: str) -> PoseKeypoints:

@@ -138,8 +138,9 @@ class AnimationLoss(nn.Module):
             return rearrange(x, "b f c -> (b f) c")
 
         levels = [level.repeat_interleave(frames) for level in (expression_level, head_level)]
-        refined = self.motion_proj(flat(feature), *levels)  # type: ignore[operator]
-        tokens = motion_tokens(refined, flat(rotation), flat(translation), translation_rule=self.translation)
+        with torch.autocast(feature.device.type, enabled=False):  # as in inference: float16 would overflow, degrees would lose digits
+            refined = self.motion_proj(flat(feature).float(), *levels)  # type: ignore[operator]
+            tokens = motion_tokens(refined, flat(rotation), flat(translation), translation_rule=self.translation)
         return rearrange(tokens, "(b f) t c -> b f t c", b=batch)
 
 

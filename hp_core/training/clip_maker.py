@@ -16,7 +16,7 @@ from hp_core.face.analyzer import Face, FaceAnalyzer
 from hp_core.face.crop import crop_square, square_box
 from hp_core.face.shots import CUT, Shots
 from hp_core.face.track import FaceTracker
-from hp_core.pose.keypoints import BODY, followed
+from hp_core.pose.keypoints import BODY, filled, followed, known_noses
 from hp_core.training.clips import Clip
 from hp_core.values import FaceTrack, Square, in_square
 
@@ -89,7 +89,7 @@ class ClipMaker:
         rotation = self._rotation()
         crop_points = np.stack([self._mapped(points) for points in track.five_points])
         if self._estimator is not None and keypoints is None:
-            keypoints = followed(self._people, self._size, "DWPose", track.five_points[:, 2]).points[:, BODY]
+            keypoints = self._followed(track)
         problem = self._small() or self._turned(rotation) or self._outside(crop_points)
         if problem:
             return problem
@@ -106,6 +106,11 @@ class ClipMaker:
             landmarks=self._landmarks(track),
             keypoints=None if keypoints is None else np.stack([self._body(points) for points in keypoints]),
         )
+
+    def _followed(self, track: FaceTrack) -> np.ndarray | None:
+        """(length, 18, 3) body points of the estimator, those of frames without any as inference fills them; None where none has any."""
+        found = followed(self._people, self._size, "DWPose", known_noses(track))
+        return filled(found, "interpolate").points[:, BODY] if found.found.any() else None
 
     @property
     def filled(self) -> list[int]:
@@ -154,9 +159,9 @@ class ClipMaker:
         return Dropped("turned away", f"median yaw {yaw:.0f} degrees, max_yaw {limit:g}") if yaw > limit else None
 
     def _outside(self, crop_points: np.ndarray) -> Dropped | None:
-        centre = crop_points.mean(1)
-        out = ((centre < 0) | (centre > self.config.image_size)).any(1)
-        return Dropped("left the crop", f"frame {int(out.argmax())}: the face is outside the first frame's square") if out.any() else None
+        out = ((crop_points < 0) | (crop_points > self.config.image_size)).any((1, 2))
+        problem = f"frame {int(out.argmax())}: a part of the face is outside the first frame's square"
+        return Dropped("left the crop", problem) if out.any() else None
 
     def _rotation(self) -> np.ndarray | None:
         """(F, 3) float32 degrees; None with an analyzer without a head transform."""

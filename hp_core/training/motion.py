@@ -7,7 +7,7 @@ so that they hold no more. The generator is thrown away.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
 
@@ -179,7 +179,9 @@ class MotionTask:
         self.config, self.store, self.held_out, self.export_to = config, store, held_out, export_to
         feature = expression.resnet50.fc.out_features
         torch.manual_seed(config.optim.seed)
-        self.loss = MotionLoss(expression, head_pose, config, feature=int(feature), spread=spread_of(store))
+        spread = spread_of(store)
+        self.truths = tuple(spread)
+        self.loss = MotionLoss(expression, head_pose, config, feature=int(feature), spread=spread)
         self.model: nn.Module = self.loss
 
     def batch(self, step: int, rows: range) -> dict[str, Tensor]:
@@ -189,7 +191,7 @@ class MotionTask:
         check_share(self.config, len(rows))
         clips, parts, seeds = rng.integers(len(self.store), size=count), rng.random((count, 2)), rng.integers(2**62, size=count)
         items = [self._pair(self.store, int(clips[row]), parts[row]) for row in rows]
-        batch = _collated(items, stride)
+        batch = _collated(items, stride, self.truths)
         for name in ("source_crops", "crops", "source_heads", "heads"):
             # Of its own for each process, so that no row depends on how many there are.
             own = [np.random.default_rng([int(seed), len(name)]) for seed in seeds[rows.start : rows.stop]]
@@ -217,7 +219,7 @@ class MotionTask:
         true: dict[str, list[Tensor]] = {}
         errors, shown = [], []
         for index in range(len(self.held_out)):  # one by one: all of them at once do not fit beside an optimiser
-            batch = _collated([self._pair(self.held_out, index, part) for part in parts], 1)
+            batch = _collated([self._pair(self.held_out, index, part) for part in parts], 1, self.truths)
             batch = {name: value.to(device) for name, value in batch.items()}
             driving, source = (self.loss.read(batch[f"{of}crops"], batch[f"{of}heads"]) for of in ("", "source_"))
             for name in TRUTHS:
@@ -256,15 +258,22 @@ def spread_of(store: Store) -> dict[str, Tensor]:
     return {name: torch.cat([item[name] for item in read]).std(0).clamp(min=1e-3) for name in TRUTHS if all(name in item for item in read)}
 
 
-def _collated(items: list[dict[str, Tensor]], stride: int) -> dict[str, Tensor]:
+def _collated(items: list[dict[str, Tensor]], stride: int, truths: Iterable[str]) -> dict[str, Tensor]:
     """Frame 0 of each pair is the source, frame 1 the target; crops are (n, 3, M, M) in 0..1, of the source those of every
-    ``stride``-th pair."""
+    ``stride``-th pair.
+
+    Raises:
+        OptionError: a clip without one of the ``truths``, which others have.
+    """
+    for name in truths:
+        if not all(name in item for item in items):
+            raise OptionError(f"Some clips have the truth {name} and some have not. Make all shards with one face analyzer.")
     frames = torch.stack([to_signed(item["frames"]) for item in items])
     batch = {"source": frames[:, 0], "target": frames[:, 1], "points": torch.stack([item["crop_points"][1] for item in items])}
     for name, key in (("crops", "motion_crops"), ("heads", "head_crops")):
         batch[name] = to_batch(torch.stack([item[key][1] for item in items]))
         batch[f"source_{name}"] = to_batch(torch.stack([item[key][0] for item in items[::stride]]))
-    return batch | {name: torch.stack([item[name][1] for item in items]) for name in TRUTHS if all(name in item for item in items)}
+    return batch | {name: torch.stack([item[name][1] for item in items]) for name in truths}
 
 
 def explained(guess: Tensor, truth: Tensor) -> list[float]:

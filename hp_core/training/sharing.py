@@ -51,6 +51,8 @@ def _deepspeed(accelerator: Any, optim: OptimConfig, parts: int) -> None:
         raise OptionError(f"optim.accumulate is {optim.accumulate}; under DeepSpeed every part is a step of its own. Set accumulate: 1.")
     if accelerator.deepspeed_plugin.zero_stage == 3:
         raise OptionError("zero_stage is 3, under which no process can average or write the weights. Set it to 2, or take the FSDP file.")
+    if optim.precision == "fp16":
+        raise OptionError("optim.precision is fp16; DeepSpeed would cast head angles and noise levels too. Set it to bf16 or fp32.")
     config = accelerator.deepspeed_plugin.deepspeed_config
     config["train_micro_batch_size_per_gpu"] = optim.batch // parts
     config["gradient_clipping"] = optim.grad_norm

@@ -9,11 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hp_core.config import PortraitConfig
+from hp_core.config import FaceConfig, PortraitConfig
 from hp_core.errors import OptionError
 from hp_core.progress import Notice, Stage
 from hp_core.training.clips import ClipSource
 from hp_core.training.settings import DataConfig
+from hp_core.weights.load import file_fingerprint
 
 VALIDATION_SEED = 900_000
 """First of the rendered clips that training keeps aside; those of the evaluation come after all that training may use."""
@@ -43,11 +44,13 @@ def clip_source(data: DataConfig, model: PortraitConfig, *, held_out: bool) -> S
         OptionError: the shards hold no more clips than are to be kept aside, or cannot be read.
     """
     facts = {"data": asdict(data) | {"clips": 1, "held_out": 0, "motion_variants": 1}, "face": asdict(model.face)}  # which: told beside it
-    del facts["data"]["shards"]  # they may move
+    del facts["data"]["shards"]  # they may move, and so may the stylizer
+    facts["data"]["stylizer"] = file_fingerprint(Path(data.stylizer)) if data.stylizer and data.style_share else None
     if data.shards:
         from hp_core.training.shards import ShardSource
 
         shards = ShardSource(Path(data.shards), head_size=model.face.head_size)
+        _check_size(shards, model.face, data.shards)
         people = {key: _folder(person) if data.people == "folder" else person for key, person in shards.people.items()}
         if len(people) <= data.held_out:
             raise OptionError(
@@ -96,6 +99,19 @@ def split(people: Mapping[str, str], held_out: int) -> tuple[list[str], list[str
     kept = set(aside if strangers else list(people)[:held_out])
     judged = [key for key in people if key in kept][:held_out]
     return [key for key in people if key not in kept], judged, strangers
+
+
+def _check_size(shards: ClipSource, face: FaceConfig, folder: str) -> None:
+    """Raise `OptionError` where the shards' pictures are not of the model's size; the first clip that can be read speaks for all."""
+    clip = next(iter(shards.read(shards.keys)), None)
+    if clip is None:
+        return  # which is told when they are cached
+    have, want = (clip.frames.shape[1], clip.motion_crops.shape[1]), (face.image_size, face.motion_size)
+    if have != want:
+        raise OptionError(
+            f"The clips in {folder} are crops of {have[0]} pixels with motion crops of {have[1]}, and the model takes {want[0]} and "
+            f"{want[1]}. Make them with `hp-portrait prepare --preset` of the configuration's preset."
+        )
 
 
 def _digest(names: Iterable[str]) -> str:

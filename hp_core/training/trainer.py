@@ -182,6 +182,21 @@ class _Run:
         if self.shares_weights:
             self.notices.append(Notice("No process holds the whole weights, so there is no validation; judge the exported ones."))
         self._resume()
+        self._check_space()
+
+    def _check_space(self) -> None:
+        """Raise `PortraitError` where the checkpoints will not fit onto the disk: now rather than hours later."""
+        if self.shares_weights:
+            return  # no process knows the whole
+        tensors = [*self.model.state_dict().values(), *2 * self.parameters, *(self.tracked if self.ema is not None else ())]
+        size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)  # weights, the optimiser's two moments, the average
+        needed = size * (self.log.keep + 1 - len(checkpoints(self.folder)))  # one is written before the oldest goes
+        free = shutil.disk_usage(self.folder).free
+        if needed > free:
+            raise PortraitError(
+                f"Checkpoints in {self.folder} take about {needed / 1e9:.1f} GB more ({size / 1e9:.1f} each, log.keep and one more), and "
+                f"{free / 1e9:.1f} GB are free there. Train in a folder with more space, or set log.keep lower."
+            )
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
         optim, model = self.optim, self.task.model
@@ -226,8 +241,9 @@ class _Run:
         if norm is not None and self.optim.precision != "fp16":
             self._check("gradient", float(norm))
         self.optimizer.step()
-        # In fp16 a step that overflows is left out, and the next ones are scaled down, which ends.
-        self.left_out = self.left_out + 1 if getattr(self.optimizer, "step_was_skipped", False) else 0
+        # In fp16 a step that overflows is left out, and the next ones are scaled down, which ends. The optimiser's own word does not
+        # serve: one that is fused is called and leaves the step out itself.
+        self.left_out = self.left_out + 1 if norm is not None and not np.isfinite(float(norm)) else 0
         if self.left_out == LEFT_OUT:
             self._check(f"gradient of {LEFT_OUT} steps in a row", float("nan"))
         self.optimizer.zero_grad()

@@ -63,14 +63,17 @@ class PortraitTransformer(TransformerSpatioTemporalModel):
         height, width = hidden_states.shape[-2:]
         residual = hidden_states
         x = self.proj_in(rearrange(self.norm(hidden_states), "n c h w -> n (h w) c"))
+        checkpointing = torch.is_grad_enabled() and self.gradient_checkpointing
         if self.spatial_only:
             for block in self.transformer_blocks:
-                x = block(x, encoder_hidden_states=tokens.spatial)
+                if checkpointing:
+                    x = self._gradient_checkpointing_func(block, x, None, tokens.spatial, None)
+                else:
+                    x = block(x, encoder_hidden_states=tokens.spatial)
             out = rearrange(self.proj_out(x), "n (h w) c -> n c h w", h=height, w=width).contiguous() + residual
             return TransformerTemporalModelOutput(sample=out) if return_dict else (out,)
         frame_index = torch.arange(frames, device=x.device)
         positions = repeat(self.time_pos_embed(self.time_proj(frame_index).to(x.dtype)), "f c -> (b f) 1 c", b=batch)
-        checkpointing = torch.is_grad_enabled() and self.gradient_checkpointing
         for block, temporal_block in zip(self.transformer_blocks, self.temporal_transformer_blocks, strict=True):
             if checkpointing:
                 x = self._gradient_checkpointing_func(block, x, None, tokens.spatial, None)

@@ -112,6 +112,7 @@ def test_a_motion_file_whose_parts_do_not_fit_is_refused(run: Run, tmp_path: Pat
         (("animate", "{picture}", "{motion}", "-o", "{folder}/x.mp4", "--start", 99), "start is 99"),
         (("motion", "edit", "{motion}", "-o", "{folder}/e.safetensors", "--frames", -5), "frames is -5"),
         (("motion", "edit", "{motion}", "-o", "{folder}/e.safetensors", "--start", -1), "start is -1"),
+        (("motion", "edit", "{motion}", "-o", "{motion}", "--yaw", 5), "is an input too and would be lost"),
     ],
 )
 def test_motion_mistakes_are_named(

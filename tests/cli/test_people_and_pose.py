@@ -116,6 +116,8 @@ def test_a_crop_that_follows_and_a_pasted_face(animate: Run, tmp_path: Path) -> 
         (("--also", "rightmost=driving.mp4", "--view", "crop"), "Choose the view portrait"),
         (("--also", "largest=driving.mp4"), "drive the same face"),
         (("--pose", "paper", "--pose-level"), "Leave level out"),
+        (("--pose", "identity", "--pose-level"), "identity leaves it where it is"),
+        (("--pose", "paper", "--pose-level", "--pose-keypoints", "face"), "only estimated"),
         (("--pose", "paper", "--pose-part", "eyes"), "leaves the pose black"),
         (("--pose", "paper", "--head-from", "driving.mp4"), "Set it to released"),
         (("--portrait-face", "1,x"), "a point as X,Y"),
@@ -195,6 +197,25 @@ def test_a_motion_has_no_face_to_choose(animate: Run, media: Path, tmp_path: Pat
     ):
         with pytest.raises(OptionError, match=named):
             check_request(media / "portrait.png", media / "m.safetensors", tmp_path / "out.mp4", options)
+
+
+def test_what_concerns_drivers_does_not_ask_the_heads_clip(animate: Run, media: Path, tmp_path: Path) -> None:
+    from hp_core.request import check_request
+    from tests.motion.test_edit import motion
+
+    motion(6).save(media / "m.safetensors")
+    options = AnimateOptions(intensity="paper", head_from=media / "driving.mp4")
+    with pytest.raises(OptionError, match="intensity is paper"):
+        check_request(media / "portrait.png", media / "m.safetensors", tmp_path / "out.mp4", options)
+
+
+def test_a_picture_has_no_later_frame_to_begin_with(animate: Run, media: Path, tmp_path: Path) -> None:
+    from hp_core.request import check_request
+
+    with pytest.raises(OptionError, match=r"start is 4, .* is a picture, which has one frame"):
+        check_request(media / "portrait.png", media / "portrait.png", tmp_path / "out.mp4", AnimateOptions(start=4))
+    with pytest.raises(OptionError, match="on_missing is 'skip'"):
+        AnimateOptions(on_missing="skip")
 
 
 def test_the_person_of_another_picture_is_found(animate: Run, media: Path, tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_a_report_needs_a_folder(tmp_path: Path) -> None:
 
 def test_an_absent_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(PortraitError, match=r"scikit-image.*pip install 'hunyuanportrait\[evaluation\]'"):
+    with pytest.raises(PortraitError, match=r"scikit-image.*pip install scikit-image"):
         next(evaluate_demo())
 
 

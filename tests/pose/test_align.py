@@ -321,6 +321,24 @@ def test_frames_without_keypoints_are_filled_and_reported():
         result(align_pose(track(5), track(1), PAPER, driving_keypoints=keypoints(points, found=np.zeros(5, bool))))
 
 
+def test_a_close_up_without_a_neck_is_not_drawn_black():
+    """DWPose of a head whose shoulders are outside the picture sees no neck, from which a body is drawn."""
+    seen = people(2, 4)
+    close = seen.copy()
+    close[1:3, 1:14, 2] = 0
+    stage = align_pose(track(4), track(1), PAPER, driving_keypoints=keypoints(close), portrait_keypoints=keypoints(people(2)))
+    pose, notices = with_notices(stage)
+    assert [text for text in notices if "neck is not seen in 2 of 4 frames" in text]
+    drawn = [float(distinct_maps(pose, [number])[0].max()) for number in range(4)]
+    assert min(drawn) > 0
+    lengths = np.linalg.norm(pose.skeletons[:, NECK, :2] - pose.skeletons[:, NOSE, :2], axis=1)
+    np.testing.assert_allclose(lengths[1:3], np.median(lengths[[0, 3]]), rtol=0.1)  # as long as the others
+    close[:, 1:14, 2] = 0
+    driver, portrait = keypoints(close), keypoints(people(2))
+    pose = result(align_pose(track(4), track(1), replace(PAPER, mode="identity"), driving_keypoints=driver, portrait_keypoints=portrait))
+    assert float(distinct_maps(pose, [3])[0].max()) > 0
+
+
 def test_a_portrait_without_shoulders_is_measured_by_its_head():
     whole, head = people(2, 3), people(2, shoulders=False)
     assert fitted(whole, head[0]).scale == pytest.approx(1, abs=0.05)

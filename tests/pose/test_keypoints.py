@@ -13,7 +13,19 @@ from hp_core.face.analyzer import create_analyzer
 from hp_core.face.track import track_faces
 from hp_core.image import load_image
 from hp_core.pose.draw import LIMBS, draw_skeleton
-from hp_core.pose.keypoints import FACE, LEFT_EYE, NECK, NOSE, RIGHT_EYE, filled, from_openpose, from_track, nose_and_neck, to_openpose
+from hp_core.pose.keypoints import (
+    FACE,
+    LEFT_EYE,
+    NECK,
+    NOSE,
+    RIGHT_EYE,
+    filled,
+    from_openpose,
+    from_track,
+    known_noses,
+    nose_and_neck,
+    to_openpose,
+)
 from hp_core.progress import result
 from hp_core.values import PoseKeypoints
 
@@ -107,6 +119,29 @@ def test_whoever_is_far_from_the_person_meant_is_somebody_else():
     followed = from_openpose(clip, np.array([[100, 100], [104, 100], [108, 100]], np.float32))
     assert followed.found.tolist() == [True, False, True]
     assert filled(followed, "interpolate").points[1, NOSE, 0] == pytest.approx(104)
+
+
+def test_where_the_face_is_not_known_nobody_is():
+    """The followed face is hidden behind somebody who stands where it was: a guess of its place names nobody."""
+    clip = [frame(person(100, 100)), frame(person(102, 100)), frame(person(108, 100))]
+    followed = from_openpose(clip, np.array([[100, 100], [np.nan, np.nan], [108, 100]], np.float32))
+    assert followed.found.tolist() == [True, False, True]
+    assert filled(followed, "interpolate").points[1, NOSE, 0] == pytest.approx(104)
+
+
+def test_without_a_face_track_a_bystander_is_not_taken_for_the_person_either():
+    bystander = person(400, 100)
+    clip = [frame(person(100, 100, 2.0), bystander), frame(bystander), frame(person(104, 100, 2.0), bystander)]
+    followed = from_openpose(clip)
+    assert followed.found.tolist() == [True, False, True]
+    assert followed.points[2, NOSE, 0] == 104
+
+
+def test_known_noses_are_those_of_found_faces(portrait_image):
+    track = result(track_faces([load_image(portrait_image)], create_analyzer(), FaceConfig(), total=1))
+    assert np.isfinite(known_noses(track)).all()
+    lost = replace(track, found=np.zeros(len(track), bool))
+    assert np.isnan(known_noses(lost)).all()
 
 
 def test_what_is_not_openpose_json_is_refused():

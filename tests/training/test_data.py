@@ -240,6 +240,16 @@ def test_people_kept_for_judging_are_not_trained_on(data: DataConfig) -> None:
         result(clip_source(data, tiny.config(), held_out=False))
 
 
+def test_shards_of_another_size_are_refused_before_they_are_cached(tmp_path: Path) -> None:
+    with ShardWriter(tmp_path, clips_per_shard=2) as writer:
+        for number in range(2):
+            writer.add(source()[number])
+    model = tiny.config()
+    larger = replace(model, face=replace(model.face, image_size=2 * model.face.image_size))
+    with pytest.raises(OptionError, match=r"are crops of 64 pixels .* the model takes 128 .*prepare --preset"):
+        result(clip_source(DataConfig(shards=str(tmp_path), held_out=1), larger, held_out=False))
+
+
 def test_shards_may_move(tmp_path: Path) -> None:
     with ShardWriter(tmp_path / "here") as writer:
         for number in range(3):

@@ -23,12 +23,14 @@ from hp_core.cli import main
 from hp_core.config import FaceConfig
 from hp_core.demo.identity import Identity
 from hp_core.demo.performance import Performance
-from hp_core.demo.render import render
+from hp_core.demo.render import five_points, render
 from hp_core.errors import OptionError, PortraitError
 from hp_core.face.analyzer import Face, FaceAnalyzer, create_analyzer
 from hp_core.face.crop import head_crop
 from hp_core.face.track import FaceTracker
+from hp_core.pose.keypoints import NECK, NOSE, POINTS
 from hp_core.progress import Notice, Stage, result
+from hp_core.training.clip_maker import ClipMaker
 from hp_core.training.clips import Clip
 from hp_core.training.journal import JOURNAL
 from hp_core.training.prepare import REPORT, PrepareOptions, PrepareReport, prepare
@@ -258,6 +260,30 @@ def test_frames_without_the_face_are_interpolated(run: Run, tmp_path: Path):
         np.testing.assert_allclose(values[6], (values[5] + values[7]) / 2, atol=1e-3)
     with tarfile.open(tmp_path / "out" / "clips-000000.tar") as tar:
         assert json.load(tar.extractfile(f"{clip.key}.json"))["source"]["filled"] == [6]
+
+
+@pytest.mark.parametrize("blind", [{2, 3}, set(range(6))])
+def test_frames_in_which_dwpose_sees_nobody_are_filled(blind: set[int], analyzer: FaceAnalyzer):
+    """As inference fills them, so that no skeleton goes out and on again; where it sees nobody at all, the clip has no points."""
+    noses = five_points(Identity.sample(3), performance(6, yaw=np.linspace(-10, 10, 6)), SIZE)[:, 2]
+
+    class Played:
+        frame = -1
+
+        def people(self, image: np.ndarray) -> list[np.ndarray]:
+            self.frame += 1
+            body = np.zeros((POINTS, 3), np.float32)
+            body[NOSE], body[NECK] = (*noses[self.frame], 1), (*noses[self.frame] + (0, 60), 1)
+            return [] if self.frame in blind else [body]
+
+    maker = ClipMaker(analyzer, CONFIG, OPTIONS, 6, Played())
+    assert [maker.add(frame) for frame in person(3, 6, yaw=np.linspace(-10, 10, 6))] == [None] * 6
+    clip = maker.finish("key", "person", FPS, None)
+    assert isinstance(clip, Clip)
+    assert (clip.keypoints is None) == (len(blind) == 6)
+    if clip.keypoints is not None:
+        assert (clip.keypoints[:, NOSE, 2] == 1).all()
+        np.testing.assert_allclose(clip.keypoints[2, NOSE], clip.keypoints[1, NOSE] * 2 / 3 + clip.keypoints[4, NOSE] / 3, atol=1e-3)
 
 
 def test_keypoints_of_another_folder_s_video_of_that_name_are_not_taken(run: Run, videos: Path, tmp_path: Path):
@@ -493,7 +519,7 @@ def test_an_analyzer_without_head_transform(videos: Path, analyzer: FaceAnalyzer
 
 def test_without_webdataset(shards: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "webdataset", None)
-    with pytest.raises(OptionError, match=r"webdataset.*pip install hunyuanportrait\[train\]"):
+    with pytest.raises(OptionError, match=r"webdataset.*pip install webdataset"):
         ShardSource(shards, head_size=64)
 
 

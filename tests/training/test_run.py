@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hp_core.config import PortraitConfig
 from hp_core.config_files import read_config
 from hp_core.demo.identity import Identity
 from hp_core.demo.performance import Performance
@@ -56,7 +57,7 @@ def test_from_videos_to_weights(tmp_path: Path, run: Run) -> None:
 
 def test_a_broken_clip_is_counted_and_the_rest_is_trained_on(tmp_path: Path, run: Run) -> None:
     shards = tmp_path / "shards"
-    source = tiny.RenderedSource(replace(tiny.DATA, clips=4), tiny.config().face)
+    source = tiny.RenderedSource(replace(tiny.DATA, clips=4), PortraitConfig.demo().face)
     with ShardWriter(shards, clips_per_shard=1) as writer:
         for index in range(4):
             writer.add(source[index])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -267,6 +269,41 @@ def test_a_gradient_that_is_not_finite_stops_before_it_is_saved(tmp_path: Path) 
     with pytest.raises(PortraitError, match=r"gradient is (inf|nan) at step 5.*goes on from the newest checkpoint"):
         run(tmp_path, task)
     assert all(torch.isfinite(p).all() for p in task.model.parameters())
+
+
+def test_half_precision_that_never_becomes_finite_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fused optimiser leaves such steps out by itself and says nothing of it."""
+    from accelerate import Accelerator
+
+    begin = Accelerator.__init__
+
+    def scaled(self: Any, *args: Any, **kwargs: Any) -> None:
+        begin(self, mixed_precision="no")
+        self.scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+
+    monkeypatch.setattr(Accelerator, "__init__", scaled)
+    monkeypatch.setattr("hp_core.training.trainer.LEFT_OUT", 5)
+    task = FitTask()
+    task.model.net[0].weight.register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(PortraitError, match="gradient of 5 steps in a row is nan at step 5"):
+        run(tmp_path, task, precision="fp16")
+    assert all(torch.isfinite(p).all() for p in task.model.parameters())
+
+
+def test_a_disk_too_small_for_the_checkpoints_is_told_before_the_first_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "big"
+    run(place, steps=4)
+    size = sum(path.stat().st_size for path in checkpoints(place)[0].rglob("*") if path.is_file())
+    steps: list[int] = []
+    for free, fits in ((8 * size, True), (size // 4, False)):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+        task = FitTask({0: lambda: steps.append(0)})
+        if fits:
+            run(tmp_path / "fits", task, steps=4)
+        else:
+            with pytest.raises(PortraitError, match=r"Checkpoints in .* GB are free there. Train in a folder with more space"):
+                run(tmp_path / "full", task, steps=4)
+    assert steps == [0], "of the second run no step was begun"
 
 
 def test_a_metric_with_a_count_is_a_mean_over_what_was_counted() -> None:
