@@ -134,7 +134,7 @@ def dwpose_for(options: AnimateOptions, files: tuple[Path, Path] | None) -> Stag
     from hp_core.pose.align import check_drawn
     from hp_core.pose.dwpose import REMEDY, DwposeEstimator
 
-    check_drawn(options.pose)
+    check_drawn(options.pose, estimated=options.keypoints == "face")
     if files is not None and options.keypoints != "face":
         try:
             estimator = DwposeEstimator(*files)
@@ -146,8 +146,7 @@ def dwpose_for(options: AnimateOptions, files: tuple[Path, Path] | None) -> Stag
             yield Notice(f"The pose comes from the face track: {error}")
     elif options.keypoints == "dwpose":
         raise WeightsError(f"The pose is to come from DWPose, whose two files are not among the weights. {REMEDY}")
-    if options.pose.level:
-        raise OptionError(f"level turns by the angle between two necks, which a face track only estimates. Leave level out. {REMEDY}")
+    check_drawn(options.pose, estimated=True)
     yield Notice(
         "The pose is that of the face alone: the nose and a neck estimated below it, eyes and face points where they are drawn too; DWPose "
         "would add shoulders and arms."

@@ -142,11 +142,6 @@ class AnimateOptions:
             raise OptionError(f"head_neutral is {self.head_neutral}, which head_relative alone asks for. Set that, or leave it out.")
         if self.stiffness != STIFFNESS and self.crop != "follow":
             raise OptionError(f"stiffness is {self.stiffness}, and crop is {self.crop}, whose square stands still. Set crop to follow.")
-        if self.pose.level and (self.pose.mode == "identity" or self.keypoints == "face"):
-            why = "the mode identity leaves it where it is" if self.pose.mode == "identity" else "a face track's neck is only estimated"
-            raise OptionError(
-                f"pose_level turns the skeleton by its necks, and {why}. Leave it out, or set mode paper and keypoints dwpose."
-            )
         if not self.pose.draws_skeleton and (self.pose != AlignConfig() or self.keypoints != "auto"):
             raise OptionError(
                 "The pose mode is released, which is black, and other options of the pose are set. Set the mode to paper or identity, or "

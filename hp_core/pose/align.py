@@ -61,16 +61,7 @@ def align_pose(
     size = portrait.portrait_crop.shape[0]
     if not config.draws_skeleton:
         return black_pose(len(driving), (size, size))
-    check_drawn(config)
-    if config.level and config.mode == "identity":
-        raise OptionError(
-            "level turns the skeleton, and the mode identity leaves it where it is. Leave level out, or set the mode to paper."
-        )
-    if config.level and (driving_keypoints is None or portrait_keypoints is None):
-        raise OptionError(
-            "level turns by the angle between two necks, and a face track's is estimated straight below the head. Leave level out, or give "
-            "the keypoints of DWPose."
-        )
+    check_drawn(config, estimated=driving_keypoints is None or portrait_keypoints is None)
     moving = _of_clip("driving", driving, driving_keypoints, frames=len(driving))
     if config.reference >= len(moving):
         raise OptionError(f"reference is frame {config.reference}; the clip has {len(moving)} frames, so 0 to {len(moving) - 1}, or -1.")
@@ -123,12 +114,25 @@ def head_sizes(track: FaceTrack) -> np.ndarray:
     return sizes if track.squares is None else np.asarray(sizes / (track.squares[:, 2] - track.squares[:, 0]))
 
 
-def check_drawn(config: AlignConfig) -> None:
-    """Raise `OptionError` where the mode asks for a skeleton of which the style draws nothing."""
+def check_drawn(config: AlignConfig, *, estimated: bool) -> None:
+    """Raise `OptionError` where the mode asks for a skeleton of which the style draws nothing, or for a turn that cannot be had.
+
+    Args:
+        estimated: a neck is a face track's.
+    """
     if config.draws_skeleton and not (config.style.body or config.style.face or config.style.hands):
         raise OptionError(
             f"The pose mode is {config.mode}, and neither body, face nor hands are drawn (eyes are a part of body and face), which leaves "
             "the pose black. Draw one of them, or set the mode to released."
+        )
+    if config.level and config.mode == "identity":
+        raise OptionError(
+            "level turns the skeleton, and the mode identity leaves it where it is. Leave level out, or set the mode to paper."
+        )
+    if config.level and estimated:
+        raise OptionError(
+            "level turns by the angle between two necks, and a face track's is only estimated, straight below the head. Leave level out, "
+            "or give the keypoints of DWPose."
         )
 
 

@@ -182,21 +182,25 @@ def followed(people: Sequence[Sequence[np.ndarray]], size: tuple[int, int], sour
     last: np.ndarray | None = None
     missed = 0  # frames since
     for number, candidates in enumerate(people):
-        target = near[number] if near is not None else last
+        heads = 1.0 if near is not None else min(1 + missed / _FRAMES_A_HEAD, _FARTHEST)
         seen = [person for person in candidates if person[NOSE, 2] >= VISIBLE]
-        if target is None:
-            chosen: np.ndarray | None = max(seen, key=_extent, default=None)
-        elif seen and np.isfinite(target).all():
-            chosen = min(seen, key=lambda person: float(np.linalg.norm(person[NOSE, :2] - target)))
-            heads = 1.0 if near is not None else min(1 + missed / _FRAMES_A_HEAD, _FARTHEST)
-            if np.linalg.norm(chosen[NOSE, :2] - target) > heads * _head(chosen):
-                chosen = None
-        else:
-            chosen = None
+        chosen = _person_at(seen, last if near is None else near[number], heads)
         missed = 0 if chosen is not None else missed + 1
         if chosen is not None:
             points[number], found[number], last = chosen, True, chosen[NOSE, :2]
     return PoseKeypoints(points, found, size, source)
+
+
+def _person_at(seen: Sequence[np.ndarray], nose: np.ndarray | None, heads: float) -> np.ndarray | None:
+    """Whoever's nose is nearest to ``nose``, at most so many of their own ``heads`` away; the largest where None is asked for."""
+    if nose is None:
+        return max(seen, key=_extent, default=None)
+
+    def distance(person: np.ndarray) -> float:
+        return float(np.linalg.norm(person[NOSE, :2] - nose))
+
+    nearest = min(seen, key=distance, default=None)
+    return nearest if nearest is not None and distance(nearest) <= heads * _head(nearest) else None  # of NaN nothing is within reach
 
 
 def with_necks(points: np.ndarray, track: FaceTrack) -> tuple[np.ndarray, int]:

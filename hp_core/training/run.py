@@ -69,21 +69,11 @@ def run_stage(stage: str, config: TrainConfig, folder: Path, *, minutes: float |
             f"{default_device()} has too little memory to cache the clips ({first_line(error)}). What is cached is kept: free the card of "
             "other programs, or run the stage on one with more memory."
         ) from error
-    facts = {
-        "preset": config.preset,
-        "stage": stage,
-        "without": config.without,
-        **asdict(part),
-        "clips": task.store.facts,
-        "lost": task.store.lost,
-    }
+    seen = {"clips": task.store.facts, "lost": task.store.lost}
+    facts = {"preset": config.preset, "stage": stage, "without": config.without, **asdict(part), **seen}
     for name in ("shards", "stylizer"):  # they may move; what is in them is told by the clips
         del facts["data"][name]
-    assumed = asdict(type(part)()) | {
-        "without": "",
-        "clips": facts["clips"],
-        "lost": facts["lost"],
-    }  # by a checkpoint that is older than a setting
+    assumed = asdict(type(part)()) | {"without": "", **seen}  # by a checkpoint that is older than a setting
     # A run may be made longer, and helped on where it is unstable or short of memory.
     free = {"log": facts.pop("log")} | {name: facts["optim"].pop(name) for name in ("steps", "lr", "precision", "accumulate")}
     free |= {"gradient_checkpointing": facts["optim"].pop("gradient_checkpointing")}

@@ -64,27 +64,25 @@ class PortraitTransformer(TransformerSpatioTemporalModel):
         residual = hidden_states
         x = self.proj_in(rearrange(self.norm(hidden_states), "n c h w -> n (h w) c"))
         checkpointing = torch.is_grad_enabled() and self.gradient_checkpointing
+        through = self._gradient_checkpointing_func if checkpointing else _called
         if self.spatial_only:
             for block in self.transformer_blocks:
-                if checkpointing:
-                    x = self._gradient_checkpointing_func(block, x, None, tokens.spatial, None)
-                else:
-                    x = block(x, encoder_hidden_states=tokens.spatial)
+                x = through(block, x, None, tokens.spatial, None)
             out = rearrange(self.proj_out(x), "n (h w) c -> n c h w", h=height, w=width).contiguous() + residual
             return TransformerTemporalModelOutput(sample=out) if return_dict else (out,)
         frame_index = torch.arange(frames, device=x.device)
         positions = repeat(self.time_pos_embed(self.time_proj(frame_index).to(x.dtype)), "f c -> (b f) 1 c", b=batch)
         for block, temporal_block in zip(self.transformer_blocks, self.temporal_transformer_blocks, strict=True):
-            if checkpointing:
-                x = self._gradient_checkpointing_func(block, x, None, tokens.spatial, None)
-                mixed = self._gradient_checkpointing_func(temporal_block, x + positions, frames, tokens.temporal)
-            else:
-                x = block(x, encoder_hidden_states=tokens.spatial)
-                mixed = temporal_block(x + positions, num_frames=frames, encoder_hidden_states=tokens.temporal)
+            x = through(block, x, None, tokens.spatial, None)
+            mixed = through(temporal_block, x + positions, frames, tokens.temporal)
             x = self.time_mixer(x_spatial=x, x_temporal=mixed, image_only_indicator=image_only_indicator)
         x = rearrange(self.proj_out(x), "n (h w) c -> n c h w", h=height, w=width).contiguous()
         out = x + residual
         return TransformerTemporalModelOutput(sample=out) if return_dict else (out,)
+
+
+def _called(block: torch.nn.Module, *args: Any) -> Any:
+    return block(*args)
 
 
 class PortraitUNet(UNetSpatioTemporalConditionModel):
