@@ -13,6 +13,21 @@ from typing import Any
 from hp_core.errors import PortraitError
 
 
+def check_space(folder: Path, needed: float, what: str, otherwise: str, *, doubt: float = 1.0) -> None:
+    """Raise `PortraitError` where the disk of ``folder`` has no room for ``needed`` bytes: now rather than hours later.
+
+    Args:
+        what: needs them, and ``otherwise`` the remedy besides another folder, in words.
+        doubt: how many times the free space is asked for before an estimate is believed, 1 or more.
+    """
+    free = shutil.disk_usage(folder).free
+    if needed > doubt * free:
+        raise PortraitError(
+            f"{what} in {folder} will need about {needed / 1e9:.1f} GB more, and {free / 1e9:.1f} GB are free there. Train in a folder "
+            f"with more space, or {otherwise}."
+        )
+
+
 def check_writable(path: Path) -> None:
     """Raise `PortraitError` where ``path`` cannot become a file, before hours are spent on its content."""
     folder = path.parent

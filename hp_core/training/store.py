@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from hp_core.errors import PortraitError
-from hp_core.files import make_folder, written_beside
+from hp_core.files import check_space, make_folder, written_beside
 from hp_core.progress import Notice, Progress, Stage
 from hp_core.training.clips import Clip, ClipSource
 from hp_core.training.facts import differences
@@ -122,7 +121,8 @@ def build_store(
             save_file(arrays, temporary, {"clip": json.dumps(row)})
         sizes.append(place.stat().st_size)
         if len(sizes) == MEASURED:
-            _check_space(folder, sizes, len(missing) * process_count())
+            needed = sum(sizes) / len(sizes) * (len(missing) * process_count() - len(sizes))
+            check_space(folder, needed, "The clips cached", "on fewer clips", doubt=SPARE)
         yield Progress("cache", done, len(mine))
     wait_for_all()
     if is_first_process():
@@ -137,16 +137,6 @@ def build_store(
             temporary.write_text(json.dumps({"clips": rows, "lost": lost}), encoding="utf-8")
     wait_for_all()
     return Store(folder)
-
-
-def _check_space(folder: Path, sizes: Sequence[int], clips: int) -> None:
-    """Raise `PortraitError` where what is left of ``clips`` clips, of which some have ``sizes`` bytes, will not fit onto the disk."""
-    needed, free = sum(sizes) / len(sizes) * (clips - len(sizes)), shutil.disk_usage(folder).free
-    if needed > SPARE * free:
-        raise PortraitError(
-            f"The clips cached in {folder} will need about {needed / 1e9:.0f} GB more, and {free / 1e9:.0f} GB are free there. Train in a "
-            "folder with more space, or on fewer clips."
-        )
 
 
 def _row(folder: Path, key: str) -> dict[str, Any] | None:

@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from hp_core.errors import OptionError, PortraitError
-from hp_core.files import make_folder
+from hp_core.files import check_space, make_folder
 from hp_core.progress import Notice, Stage, TrainingStep
 from hp_core.training.cpu_attention import WrittenOutAttention
 from hp_core.training.curves import curves, means_of
@@ -186,17 +186,12 @@ class _Run:
 
     def _check_space(self) -> None:
         """Raise `PortraitError` where the checkpoints will not fit onto the disk: now rather than hours later."""
-        if self.shares_weights:
-            return  # no process knows the whole
+        if self.shares_weights or self.step >= self.optim.steps:  # no process knows the whole, or none will be written
+            return
         tensors = [*self.model.state_dict().values(), *2 * self.parameters, *(self.tracked if self.ema is not None else ())]
         size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)  # weights, the optimiser's two moments, the average
         needed = size * (self.log.keep + 1 - len(checkpoints(self.folder)))  # one is written before the oldest goes
-        free = shutil.disk_usage(self.folder).free
-        if needed > free:
-            raise PortraitError(
-                f"Checkpoints in {self.folder} take about {needed / 1e9:.1f} GB more ({size / 1e9:.1f} each, log.keep and one more), and "
-                f"{free / 1e9:.1f} GB are free there. Train in a folder with more space, or set log.keep lower."
-            )
+        check_space(self.folder, needed, "Checkpoints", f"set log.keep, which is {self.log.keep}, lower")
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
         optim, model = self.optim, self.task.model
