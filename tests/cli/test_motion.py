@@ -113,6 +113,8 @@ def test_a_motion_file_whose_parts_do_not_fit_is_refused(run: Run, tmp_path: Pat
         (("motion", "edit", "{motion}", "-o", "{folder}/e.safetensors", "--frames", -5), "frames is -5"),
         (("motion", "edit", "{motion}", "-o", "{folder}/e.safetensors", "--start", -1), "start is -1"),
         (("motion", "edit", "{motion}", "-o", "{motion}", "--yaw", 5), "is an input too and would be lost"),
+        (("motion", "save", "{driving}", "-o", "{folder}/s.safetensors", "--driving-face", "lefmost"), "driving_face is 'lefmost'"),
+        (("motion", "save", "{driving}", "-o", "{folder}/s.safetensors", "--stiffness", 40), "whose square stands still"),
     ],
 )
 def test_motion_mistakes_are_named(
