@@ -190,7 +190,8 @@ def _swapped(run: Stage[dict[str, dict[str, dict[str, Any]]]], pairs: int, as_js
         follows = bars.run(run)
     rows = [[name, *(pooled_and_inside(value, decimals=3) for value in row.values())] for name, row in follows.items()]
     title = f"{pairs} portraits, expression of one driver, head of the next"
-    figures(title, ["correlation, pooled / per pair", "with it", "with the other", "exact pictures with it"], rows, follows, as_json)
+    columns = ["with it", "with the other", "with what it played", "exact pictures with it", "with what it played"]
+    figures(title, ["correlation, pooled / per pair", *columns], rows, follows, as_json)
 
 
 def _on_drawn_people(run: Stage[Evaluation], title: str, as_json: bool) -> None:

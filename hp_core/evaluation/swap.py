@@ -25,10 +25,12 @@ def evaluate_swap(
     """Held-out portraits with ``with_head_rotation_of``: expression of their own driver, head of the next pair's.
 
     Returns:
-        For each reading of MediaPipe (`EXPRESSION_READINGS`, `HEAD_READINGS`): its correlation with the driver it should come from
-        (``own``) and with the one it should not (``other``); ``ceiling`` is ``own`` of the exact pictures, which differ from a
-        driver in the face and in where the head is, as MediaPipe's readings then do. Each over all frames (``pooled``) and inside
-        each pair (``per_pair``: `mean_and_error`), where it does not count that one mouth reads wider than another at rest.
+        For each reading of MediaPipe in the results (`EXPRESSION_READINGS`, `HEAD_READINGS`): its correlation with the same reading
+        of the driver it should come from (``own``) and of the one it should not (``other``), and with what the first one played
+        (``played``), which is known and has no face that a reading could depend on. ``ceiling`` and ``played_ceiling`` are ``own``
+        and ``played`` of the exact pictures, which differ from a driver in the face and in where the head is, as MediaPipe's readings
+        then do. Each over all frames (``pooled``) and inside each pair (``per_pair``: `mean_and_error`), where it does not count that
+        one mouth reads wider than another at rest.
 
     Raises:
         OptionError: no weights, or a number out of range.
@@ -67,14 +69,17 @@ def evaluate_swap(
     animator.close()
     faces = [readings for _, readings in drivers]
     heads = faces[1:] + faces[:1]
+    acts = [pair.performance(frames) for pair in everybody]
+    turns = acts[1:] + acts[:1]
 
     figures: dict[str, dict[str, dict[str, Any]]] = {}
-    for names, own, other in ((EXPRESSION_READINGS, faces, heads), (HEAD_READINGS, heads, faces)):
+    for names, own, other, played in ((EXPRESSION_READINGS, faces, heads, acts), (HEAD_READINGS, heads, faces, turns)):
         for name in names:
-            compared = {"own": (own, results), "other": (other, results), "ceiling": (own, exact)}
-            figures[name] = {
-                key: _correlations([clip.values[name] for clip in a], [clip.values[name] for clip in b]) for key, (a, b) in compared.items()
-            }
+            read = {key: [clip.values[name] for clip in clips] for key, clips in (("own", own), ("other", other))}
+            read["played"] = [getattr(performance, name) for performance in played]
+            drawn, ceiling = ([clip.values[name] for clip in clips] for clips in (results, exact))
+            figures[name] = {key: _correlations(target, drawn) for key, target in read.items()}
+            figures[name] |= {"ceiling": _correlations(read["own"], ceiling), "played_ceiling": _correlations(read["played"], ceiling)}
     return figures
 
 

@@ -149,8 +149,9 @@ def test_a_swap_is_judged_beside_the_exact_pictures(demo_weights: Path) -> None:
         evaluate("--weights", demo_weights, "--swap", "--device", "cpu", "--pairs", 3, "--frames", 8, "--steps", 1, "--json").stdout
     )
     assert list(rows) == ["jaw", "blink_left", "blink_right", "yaw", "pitch", "roll"]
-    assert all(set(row) == {"own", "other", "ceiling"} for row in rows.values())
+    assert all(set(row) == {"own", "other", "played", "ceiling", "played_ceiling"} for row in rows.values())
     assert all(set(value) == {"pooled", "per_pair"} for row in rows.values() for value in row.values())
     assert rows["yaw"]["ceiling"]["pooled"] > 0.95, "the exact pictures turn as the one whose head they have"
+    assert rows["yaw"]["played_ceiling"]["pooled"] > 0.95, "and as what was played says"
     own = rows["yaw"]["own"]["pooled"] or 0.0  # none where every frame reads alike
     assert abs(own) < rows["yaw"]["ceiling"]["pooled"], "untrained weights do not"
