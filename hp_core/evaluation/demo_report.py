@@ -17,7 +17,8 @@ _NOTES = """\
 - Correlations are `pooled over the frames of all pairs / mean over pairs of the correlation inside each`. Pooled, what tells one
   face from another counts too, so that even a still portrait scores; inside a pair only motion does, and a result that does not
   move where the other does scores 0. A part that hardly moves in a short clip correlates noise: trust the pooled value there.
-- All readings, of the truth too, are MediaPipe's. How the truth's follow the driving clip's shows how far they can be trusted.
+- All readings, of the truth too, are MediaPipe's, each the mean of a frame's and of its mirror image's. How the truth's follow the
+  driving clip's shows how far they can be trusted.
 - PSNR is 100 dB where frames are equal. Landmarks and likeness are over frames with a face found.
 - `truth` answers with the truth, `vae` with what is left of it after encoding and decoding: ceilings, not systems.
 - `staring` is the truth but for the gaze, which stays straight ahead: what its gaze scores is no measure of a gaze. Gazes are

@@ -4,11 +4,14 @@ MediaPipe's blendshapes were learnt on photographs and are weak on drawings, so 
 drawn faces best among those that also mean the same on a photograph. Shapes of mouth and eyes are measured on the 478 points turned
 to the front by the head transform, in distances between the eyes. The scales are regressions on the drawn faces; compare
 readings with readings, or by correlation.
+
+MediaPipe does not see a face and its mirror image alike, and errs most where a picture has few pixels. Every number is therefore the
+mean of what it reads in both, as detectors of poses are commonly tested.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +31,8 @@ _LOOK_RIGHT, _LOOK_LEFT = [14, 15], [13, 16]  # of the image: inwards and outwar
 _FUNNEL = 32
 _EYES = (33, 133, 159, 468), (362, 263, 386, 473)  # corners from image left to right, upper lid, iris
 _BROWS = [52, 65, 105, 66, 282, 295, 334, 296]
+_TURNED_ROUND = "yaw", "roll", "gaze_x"
+_OTHER_SIDE = {"blink_left": "blink_right", "blink_right": "blink_left"}
 _INNER_LIPS = [13, 82, 312], [14, 87, 317]
 _MOUTH_CORNERS = [61, 291]
 
@@ -37,7 +42,7 @@ class Reading:
     """What one face does; directions and ranges as in `Performance`, though noise may carry a value beyond its range.
 
     Attributes:
-        landmarks: (478, 2) float32 in pixels of the frame as it was given.
+        landmarks: (478, 2) float32 in pixels of the frame as it was given; not of its mirror image.
         yaw, pitch, roll: degrees, from the head transform.
         jaw: opening between the inner lips at three places.
         smile: height of the mouth's corners over the middles of both inner lips; the blendshapes know no frown on a drawing.
@@ -64,7 +69,7 @@ class Reading:
 
 @dataclass(frozen=True, eq=False)
 class FullReading(Reading):
-    """A reading, and beside it the blendshapes as MediaPipe gives them, (52,) float32 in 0..1."""
+    """A reading, and beside it the blendshapes of the frame as MediaPipe gives them, (52,) float32 in 0..1."""
 
     blendshapes: np.ndarray
 
@@ -94,6 +99,8 @@ class MotionReader:
     def read(self, frame: np.ndarray) -> FullReading | None:
         """The reading of ``frame`` (height, width, 3) uint8 RGB, None where no face is found.
 
+        Where the mirror image shows none, the numbers are those of the frame alone.
+
         Raises:
             ImageError: ``frame`` has another shape or type.
             FaceError: the reader was closed.
@@ -108,7 +115,20 @@ class MotionReader:
             height, width = (round(side * factor) for side in frame.shape[:2])
             frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_CUBIC)
         faces = self._analyzer.detect(frame)
-        return _reading(faces[0], factor) if faces else None
+        if not faces:
+            return None
+        reading = _reading(faces[0], factor)
+        mirrored = self._analyzer.detect(np.ascontiguousarray(frame[:, ::-1]))
+        return _with_mirrored(reading, _reading(mirrored[0], factor)) if mirrored else reading
+
+
+def _with_mirrored(reading: FullReading, mirrored: FullReading) -> FullReading:
+    """``reading`` with its numbers averaged with those of the mirror image."""
+    signs = dict.fromkeys(_TURNED_ROUND, -1)
+    names = {field.name: _OTHER_SIDE.get(field.name, field.name) for field in fields(Reading) if field.name != "landmarks"}
+    return replace(
+        reading, **{name: (getattr(reading, name) + signs.get(name, 1) * getattr(mirrored, other)) / 2 for name, other in names.items()}
+    )
 
 
 def _reading(face: Face, factor: float) -> FullReading:

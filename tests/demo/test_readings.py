@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -39,6 +41,24 @@ def test_landmarks_are_in_the_pixels_of_the_frame(reader: MotionReader) -> None:
         assert reading is not None
         assert (reading.landmarks.shape, reading.landmarks.dtype) == ((478, 2), np.float32)
         np.testing.assert_allclose(reading.landmarks[[468, 473, 1, 61, 291]], five_points(who, still(), size)[0], atol=0.03 * size)
+
+
+def test_a_mirror_image_is_read_as_the_mirrored_motion(reader: MotionReader) -> None:
+    who, doing = Identity.sample(4), still(yaw=14.0, roll=6.0, gaze_x=0.6, blink_left=0.8, jaw=0.4)
+    frame = picture(who, doing)
+    seen, mirrored = reader.read(frame), reader.read(np.ascontiguousarray(frame[:, ::-1]))
+    assert seen is not None
+    assert mirrored is not None
+    alike = partial(pytest.approx, abs=0.01)  # enlarging rounds either way
+    for name in ("pitch", "jaw", "smile", "pucker", "brows", "gaze_y"):
+        assert getattr(mirrored, name) == alike(getattr(seen, name))
+    for name in ("yaw", "roll", "gaze_x"):
+        assert getattr(mirrored, name) == alike(-getattr(seen, name))
+        assert getattr(seen, name) > 0.2
+    assert (mirrored.blink_left, mirrored.blink_right) == alike((seen.blink_right, seen.blink_left))
+    assert seen.blink_left > seen.blink_right
+    points = five_points(who, doing, frame.shape[0])[0]
+    np.testing.assert_allclose(seen.landmarks[[468, 473, 1, 61, 291]], points, atol=0.03 * frame.shape[0])
 
 
 def test_no_face_no_reading(reader: MotionReader) -> None:

@@ -50,6 +50,7 @@ class MotionCorrelation:
             "signals": f"{', '.join(HEAD)}: the head nods, turns and is tilted, in this order"
             if head
             else f"blendshapes whose deviation in the driving clip is above {MOVES}",
+            "read in": "every frame and its mirror image, averaged" if head else "every frame",
             "mean": "over signals, then pairs",
             "still result": "0",
             "faces": FACE_RULE,
