@@ -25,6 +25,7 @@ from hp_core.pose.keypoints import nose_and_neck
 from hp_core.sampling.denoise import denoise, noises
 from hp_core.sampling.schedule import clean_prediction, make_schedule
 from hp_core.training.augment import to_batch
+from hp_core.training.chroma import colour_loss
 from hp_core.training.curves import COUNT
 from hp_core.training.patch_encoder import PatchDecoder
 from hp_core.training.perceptual import PerceptualLoss
@@ -60,6 +61,7 @@ class AnimationLoss(nn.Module):
         self.perceptual: PerceptualLoss | None = None
         if config.perceptual:
             self.perceptual = PerceptualLoss(modules["expression"], model.face.motion_size)  # type: ignore[arg-type]
+        if config.perceptual or config.colour:
             self.pictures = PatchDecoder(modules["vae"])
         numbers = [model.sampling.fps, model.sampling.motion_bucket_id, model.sampling.noise_aug]
         self.register_buffer("time_ids", torch.tensor([numbers]), persistent=False)
@@ -104,20 +106,29 @@ class AnimationLoss(nn.Module):
         error = (v.float() - velocity(x0, noise, sigma)).square()
         per_clip = (error * weight).mean(dim=(1, 2, 3, 4))
         metrics = {"loss": per_clip.mean()}
-        if self.perceptual is not None:
+        if self.config.perceptual or self.config.colour:
             level = sigma[:, None, None, None, None]
             clean = clean_prediction(x0 + level * noise, v.float(), level) / self.scaling
-            with torch.autocast(latents.device.type, enabled=False):  # as many digits as the pictures have
-                drawn, truth = (self.pictures(rearrange(z, "b f z h w -> (b f) z h w")) for z in (clean, latents))
-            differs = self.perceptual(drawn, truth, rearrange(points, "b f p xy -> (b f) p xy"))
             told = (keep_motion * keep_appearance).repeat_interleave(frames)  # else there is nothing to see it by
-            metrics["perceptual"] = (differs * told).mean()
-            metrics["loss"] = metrics["loss"] + self.config.perceptual * metrics["perceptual"]
+            for name, value in self._seen(clean, latents, points, told).items():
+                metrics[name] = value
+                metrics["loss"] = metrics["loss"] + getattr(self.config, name) * value
         for name, (low, high) in _BANDS.items():
             inside = ((sigma >= low) & (sigma < high)).float()
             metrics[f"loss_{name}"] = (error.mean(dim=(1, 2, 3, 4)) * inside).sum()
             metrics[f"loss_{name}{COUNT}"] = inside.sum()
         return metrics
+
+    def _seen(self, clean: Tensor, latents: Tensor, points: Tensor, told: Tensor) -> dict[str, Tensor]:
+        """What is compared in pictures of (b, f, z, h, w), unscaled, in the frames that are ``told`` (b * f,)."""
+        with torch.autocast(latents.device.type, enabled=False):  # as many digits as the pictures have
+            drawn, truth = (self.pictures(rearrange(z, "b f z h w -> (b f) z h w")) for z in (clean, latents))
+        at, differs = rearrange(points, "b f p xy -> (b f) p xy"), {}
+        if self.perceptual is not None:
+            differs["perceptual"] = self.perceptual(drawn, truth, at)
+        if self.config.colour:
+            differs["colour"] = colour_loss(drawn, truth, at, face=self.config.face, features=self.config.features)
+        return {name: (value * told).mean() for name, value in differs.items()}
 
     def _guided(self, poses: Tensor) -> Tensor:
         """The pose guider's features of maps (n, 3, S, S) in 0..1."""

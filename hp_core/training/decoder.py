@@ -23,6 +23,7 @@ from hp_core.training.clips import Clip
 from hp_core.training.features import ClipEncoder
 from hp_core.training.perceptual import PerceptualLoss
 from hp_core.training.settings import DecoderTraining
+from hp_core.training.sharpness import sharpness_loss
 from hp_core.training.spikes import spikes_seen
 from hp_core.training.store import Store
 from hp_core.training.trainer import step_seed
@@ -54,7 +55,8 @@ class PredictionEncoder:
 
 
 class DecoderLoss(nn.Module):
-    """The picture's difference, as the `vae` stage measures it, the faces' as the expression encoder sees them, and spikes inside."""
+    """The picture's difference, as the `vae` stage measures it, its sharpness, the faces' difference as the expression encoder
+    sees them, and spikes inside."""
 
     def __init__(self, vae: AutoencoderKLTemporalDecoder, expression: ExpressionEncoder, config: DecoderTraining, size: int) -> None:
         super().__init__()
@@ -71,6 +73,9 @@ class DecoderLoss(nn.Module):
         if spikes:
             metrics["spikes"] = torch.stack(spikes).mean()
             metrics["loss"] = metrics["loss"] + self.config.spikes * metrics["spikes"]
+        if self.config.sharpness:
+            metrics["sharpness"] = sharpness_loss(decoded, images, points, face=self.config.face)
+            metrics["loss"] = metrics["loss"] + self.config.sharpness * metrics["sharpness"]
         if self.config.perceptual:
             metrics["perceptual"] = self.perceptual(decoded, images, points).mean()
             metrics["loss"] = metrics["loss"] + self.config.perceptual * metrics["perceptual"]

@@ -199,7 +199,7 @@ def prediction_store(config: TrainConfig, weights: Path, folder: Path, *, held_o
     made_by = ("unet", "motion_proj", "dino", "image_proj", "expression", "headpose", "arcface")
     facts = part.facts | {"weights": {name: _digest(weights, name) for name in made_by}, "steps": stage.steps}
     trained = {name: getattr(models, name) for name in TRAINED}
-    loss = AnimationLoss(trained, replace(config.animation, perceptual=0.0), models.config).to(device)
+    loss = AnimationLoss(trained, replace(config.animation, perceptual=0.0, colour=0.0), models.config).to(device)
     features = ClipEncoder(models, device=device, variants=1, jitter=0.0, seed=stage.data.seed)
     encode = PredictionEncoder(features, loss, models.config, steps=stage.steps, device=device)
     place = folder / f"predicted{'-held-out' if held_out else ''}"

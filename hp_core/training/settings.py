@@ -209,6 +209,7 @@ class AnimationTraining:
     face: float = 1.0  # weight of the loss added inside the face
     features: float = 0.0  # and at the eyes and the mouth
     perceptual: float = 0.0  # weight of the faces' difference as the expression encoder sees them; latents of the patches encoder only
+    colour: float = 0.0  # weight of the difference of colours (`hp_core.training.chroma`), most at eyes and mouth; like perceptual
     # Latent channels count by their variance to this power: 0 alike; 1, for latents of the patches encoder, by the picture's error
     variance_power: float = 0.0
     pose: float = 1.0  # share of the clips whose skeleton is drawn; the others see black
@@ -228,7 +229,7 @@ class AnimationTraining:
         check_range("stride", self.stride, 1)
         for name in ("validation_steps", "validation_frames"):
             check_range(name, getattr(self, name), 1)
-        for name in ("face", "features", "perceptual"):
+        for name in ("face", "features", "perceptual", "colour"):
             check_range(name, getattr(self, name), 0)
         for name in ("drop_motion", "drop_all", "pose", "drop_eyes", "drop_edges", "head_only", "variance_power"):
             check_range(name, getattr(self, name), 0, 1)
@@ -256,12 +257,13 @@ class DecoderTraining:
     gradient: float = 1.0  # weight of the difference of image gradients
     face: float = 2.0  # weight added inside the face, and as much at the eyes and the mouth
     perceptual: float = 0.0  # weight of the faces' difference as the expression encoder sees them
+    sharpness: float = 0.0  # weight of the difference of local contrast (`hp_core.training.sharpness`)
     spikes: float = 0.0  # weight of values that overpower their group norm (`hp_core.training.spikes`)
 
     def __post_init__(self) -> None:
         check_range("decoder.predicted", self.predicted, 0, 1)
         check_range("decoder.steps", self.steps, 1)
-        for name in ("gradient", "face", "perceptual", "spikes"):
+        for name in ("gradient", "face", "perceptual", "sharpness", "spikes"):
             check_range(f"decoder.{name}", getattr(self, name), 0)
 
 

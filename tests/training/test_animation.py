@@ -89,27 +89,28 @@ def test_frozen_dinov2_trains_its_adapters_alone(stores: tuple[Store, Store]) ->
 
 
 def test_faces_are_compared_where_the_motion_is_known(stores: tuple[Store, Store]) -> None:
-    """A perceptual loss is added to the v loss for clips that see the motion, and its encoder stays as it is."""
+    """What is compared in pictures is added to the v loss for clips that see the motion, and the encoder that looks stays as it is."""
     model = tiny.config()
     model = replace(model, vae=PortraitConfig.demo().vae)  # wide enough for its encoder to be fitted
     modules: dict[str, Any] = tiny.networks(model)
     frames = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
     fit_patch_encoder(modules["vae"], frames)
-    settings = replace(SETTINGS, perceptual=0.5, drop_all=0.0, drop_motion=0.0)
+    settings = replace(SETTINGS, perceptual=0.5, colour=2.0, drop_all=0.0, drop_motion=0.0)
     given = tiny.trained(modules) | {"expression": modules["expression"]}
     task = AnimationTask(given, settings, model, *stores, lambda *_: None)
-    plain = make(stores, replace(settings, perceptual=0.0))
+    plain = make(stores, replace(settings, perceptual=0.0, colour=0.0))
     batch = task.batch(0, range(4))
     seen, without = task.model(**batch), plain.model(**batch)
-    assert seen["perceptual"].item() > 0
-    assert seen["loss"].item() == pytest.approx(without["loss"].item() + 0.5 * seen["perceptual"].item(), rel=1e-4)
-    assert "perceptual" not in without
+    assert seen["perceptual"].item() > 0 < seen["colour"].item()
+    added = 0.5 * seen["perceptual"].item() + 2 * seen["colour"].item()
+    assert seen["loss"].item() == pytest.approx(without["loss"].item() + added, rel=1e-4)
+    assert not {"perceptual", "colour"} & set(without)
     seen["loss"].backward()
     encoder = [p for name, p in task.model.named_parameters() if name.startswith("perceptual")]
     assert encoder
     assert not any(p.requires_grad or p.grad is not None for p in encoder)
     hidden = task.model(**batch | {"keep_motion": torch.zeros(4)})
-    assert hidden["perceptual"].item() == 0
+    assert hidden["perceptual"].item() == hidden["colour"].item() == 0
 
 
 def test_the_identity_comes_from_any_frame_of_the_clip(stores: tuple[Store, Store]) -> None:

@@ -23,7 +23,7 @@ from hp_core.weights.load import PortraitModels
 from . import tiny
 
 STEPS, CPU = 2, torch.device("cpu")
-SETTINGS = DecoderTraining(data=tiny.DATA, optim=OptimConfig(batch=4), steps=STEPS, perceptual=1.0, spikes=1e-3)
+SETTINGS = DecoderTraining(data=tiny.DATA, optim=OptimConfig(batch=4), steps=STEPS, perceptual=1.0, sharpness=1.0, spikes=1e-3)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_nothing_but_the_decoder_learns(networks: tuple[PortraitConfig, dict[str
         optimizer.step()
         losses.append(float(metrics["loss"].detach()))
     assert losses[-1] < losses[0]
-    assert {"loss", "absolute", "perceptual", "spikes"} == set(metrics)
+    assert {"loss", "absolute", "sharpness", "perceptual", "spikes"} == set(metrics)
     moved = {name for name, value in this.vae.state_dict().items() if not torch.equal(value, before[name])}
     assert moved
     assert all(name.startswith("decoder.") and "temporal" not in name and "time_" not in name for name in moved)

@@ -316,7 +316,7 @@ def test_every_stage_runs_from_its_configuration_and_its_weights_load(tmp_path: 
         animation=replace(
             base.animation, data=data, optim=optim, frames=1, spatial_only=True, freeze_vit=False, validation_steps=1, perceptual=1.0
         ),
-        decoder=replace(base.decoder, data=data, optim=optim, steps=1, perceptual=1.0),
+        decoder=replace(base.decoder, data=data, optim=optim, steps=1, perceptual=1.0, sharpness=1.0),
     )
     for stage in STAGES:
         outcome, events = drained(run_stage(stage, config, tmp_path / "run"))
