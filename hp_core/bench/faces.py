@@ -66,9 +66,9 @@ def face_readings(frames: int, size: int = 256) -> dict[str, Any]:
     from hp_core.demo.identity import Identity
     from hp_core.demo.performance import Performance
     from hp_core.demo.render import render
-    from hp_core.evaluation.readings import MotionReader, Reading
+    from hp_core.evaluation.clip_readings import VALUES
+    from hp_core.evaluation.readings import MotionReader
 
-    names = [field.name for field in fields(Reading) if field.name != "landmarks"]
     pairs: list[tuple[list[float], list[float]]] = []
     with MotionReader() as reader:
         for seed in range(-(-frames // 8)):
@@ -78,10 +78,10 @@ def face_readings(frames: int, size: int = 256) -> dict[str, Any]:
             for index, frame in zip(range(min(8, frames - 8 * seed)), render(Identity.sample(seed), performance, size=size), strict=False):
                 reading = reader.read(frame)
                 if reading is not None:
-                    truth = [float(getattr(performance, name)[index]) for name in names]
-                    pairs.append((truth, [getattr(reading, name) for name in names]))
+                    truth = [float(getattr(performance, name)[index]) for name in VALUES]
+                    pairs.append((truth, [getattr(reading, name) for name in VALUES]))
     true, read = np.array(pairs).transpose(1, 2, 0)
-    seen = np.maximum(true[names.index("blink_left")], true[names.index("blink_right")]) < 0.5
-    kept = {name: seen if name.startswith("gaze") else slice(None) for name in names}
-    correlations = {name: float(np.corrcoef(true[row][kept[name]], read[row][kept[name]])[0, 1]) for row, name in enumerate(names)}
+    seen = np.maximum(true[VALUES.index("blink_left")], true[VALUES.index("blink_right")]) < 0.5
+    kept = {name: seen if name.startswith("gaze") else slice(None) for name in VALUES}
+    correlations = {name: float(np.corrcoef(true[row][kept[name]], read[row][kept[name]])[0, 1]) for row, name in enumerate(VALUES)}
     return {"frames_read": frames, "detected": len(pairs) / frames, "correlations": correlations}

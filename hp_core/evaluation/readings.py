@@ -11,10 +11,12 @@ mean of what it reads in both, as detectors of poses are commonly tested.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from hp_core.evaluation.clip_readings import VALUES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,10 +33,10 @@ _LOOK_RIGHT, _LOOK_LEFT = [14, 15], [13, 16]  # of the image: inwards and outwar
 _FUNNEL = 32
 _EYES = (33, 133, 159, 468), (362, 263, 386, 473)  # corners from image left to right, upper lid, iris
 _BROWS = [52, 65, 105, 66, 282, 295, 334, 296]
-_TURNED_ROUND = "yaw", "roll", "gaze_x"
-_OTHER_SIDE = {"blink_left": "blink_right", "blink_right": "blink_left"}
 _INNER_LIPS = [13, 82, 312], [14, 87, 317]
 _MOUTH_CORNERS = [61, 291]
+_TURNED_ROUND = "yaw", "roll", "gaze_x"
+_OTHER_SIDE = {"blink_left": "blink_right", "blink_right": "blink_left"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,11 +126,12 @@ class MotionReader:
 
 def _with_mirrored(reading: FullReading, mirrored: FullReading) -> FullReading:
     """``reading`` with its numbers averaged with those of the mirror image."""
-    signs = dict.fromkeys(_TURNED_ROUND, -1)
-    names = {field.name: _OTHER_SIDE.get(field.name, field.name) for field in fields(Reading) if field.name != "landmarks"}
-    return replace(
-        reading, **{name: (getattr(reading, name) + signs.get(name, 1) * getattr(mirrored, other)) / 2 for name, other in names.items()}
-    )
+
+    def mirrored_back(name: str) -> float:
+        value: float = getattr(mirrored, _OTHER_SIDE.get(name, name))
+        return -value if name in _TURNED_ROUND else value
+
+    return replace(reading, **{name: (getattr(reading, name) + mirrored_back(name)) / 2 for name in VALUES})
 
 
 def _reading(face: Face, factor: float) -> FullReading:

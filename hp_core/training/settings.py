@@ -209,7 +209,7 @@ class AnimationTraining:
     face: float = 1.0  # weight of the loss added inside the face
     features: float = 0.0  # and at the eyes and the mouth
     perceptual: float = 0.0  # weight of the faces' difference as the expression encoder sees them; latents of the patches encoder only
-    colour: float = 0.0  # weight of the difference of colours (`hp_core.training.chroma`), most at eyes and mouth; like perceptual
+    colour: float = 0.0  # weight of the difference of colours (`hp_core.training.chroma`), most at eyes and mouth; same latents only
     # Latent channels count by their variance to this power: 0 alike; 1, for latents of the patches encoder, by the picture's error
     variance_power: float = 0.0
     pose: float = 1.0  # share of the clips whose skeleton is drawn; the others see black
