@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from hp_core.appearance.encode import vit_normalise
@@ -101,7 +102,7 @@ class AnimationLoss(nn.Module):
             appearance=self.appearance_tokens(vit, id_embedding)[:, None] * keep_appearance[:, None, None, None],
             motion=self.motion(feature, rotation, translation, expression_level, head_level) * keep_motion[:, None, None, None],
             added_time_ids=self.time_ids.expand(batch, -1),  # type: ignore[operator]
-            pose=rearrange(self._guided(poses.float() / 255)[pose_row], "(b f) c h w -> b f c h w", b=batch),
+            pose=self._guided(poses.float() / 255, pose_row, batch),
         )
         error = (v.float() - velocity(x0, noise, sigma)).square()
         per_clip = (error * weight).mean(dim=(1, 2, 3, 4))
@@ -130,12 +131,15 @@ class AnimationLoss(nn.Module):
             differs["colour"] = colour_loss(drawn, truth, at, face=self.config.face, features=self.config.features)
         return {name: (value * told).mean() for name, value in differs.items()}
 
-    def _guided(self, poses: Tensor) -> Tensor:
-        """The pose guider's features of maps (n, 3, S, S) in 0..1."""
+    def _guided(self, poses: Tensor, row: Tensor, batch: int) -> Tensor:
+        """The pose guider's features (b, f, c, h, w) of the ``row`` (b * f,) of maps (n, 3, S, S) in 0..1 that each frame shows."""
         if self.config.optim.gradient_checkpointing:
-            guided: Tensor = checkpoint(self.pose_guider, poses, use_reentrant=False)
-            return guided
-        return self.pose_guider(poses)  # type: ignore[operator,no-any-return]
+            guided = checkpoint(self.pose_guider, poses, use_reentrant=False)
+        else:
+            guided = self.pose_guider(poses)  # type: ignore[operator]
+        # Indexing by a tensor would add up a map's gradients in the order in which threads come, and no run could be repeated.
+        taken = F.embedding(row, guided.flatten(1))
+        return rearrange(taken, "(b f) (c h w) -> b f c h w", b=batch, c=guided.shape[1], h=guided.shape[2])
 
     def appearance_tokens(self, vit: Tensor, id_embedding: Tensor) -> Tensor:
         """(b, tokens, channels)."""

@@ -279,6 +279,24 @@ def test_validation_shows_the_skeleton_where_most_clips_are_trained_with_theirs(
     assert not torch.allclose(black.redraw(0, device), often.redraw(0, device))
 
 
+def test_a_step_on_several_threads_has_the_same_gradients_each_time(stores: tuple[Store, Store]) -> None:
+    """All frames show the black pose map, whose gradient is a sum over them; a resumed run needs it in one order."""
+    task = make(stores, replace(SETTINGS, pose=0.0, drop_all=0.0, drop_motion=0.0))
+    stir(task.loss)
+    batch = task.batch(0, range(4))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        seen = []
+        for _ in range(6):
+            task.loss.zero_grad()
+            task.model(**batch)["loss"].backward()
+            seen.append({name: p.grad.clone() for name, p in task.loss.named_parameters() if p.grad is not None})
+    finally:
+        torch.set_num_threads(threads)
+    assert {name for again in seen[1:] for name, gradient in again.items() if not torch.equal(gradient, seen[0][name])} == set()
+
+
 def test_a_resumed_run_equals_an_uninterrupted_one(stores: tuple[Store, Store], tmp_path: Path) -> None:
     """Conditions, noise and windows are drawn by step, and a validation on the way draws of nobody's numbers."""
     optim = OptimConfig(steps=5, batch=4, lr=1e-3, warmup=2, decay="cosine", ema=0.9, accumulate=2)
