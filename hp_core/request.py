@@ -147,6 +147,17 @@ class AnimateOptions:
                 "The pose mode is released, which is black, and other options of the pose are set. Set the mode to paper or identity, or "
                 "leave them out."
             )
+        if self.keypoints == "face" and self.pose.on_missing != AlignConfig.on_missing:
+            raise OptionError(
+                f"The pose's on_missing is {self.pose.on_missing}, and its keypoints are the face's, which are known in every frame. Set "
+                "keypoints to dwpose, or leave it out."
+            )
+        steady = replace(self.pose, strength=1.0, lock_x=False, lock_y=False, lock_scale=False) == self.pose
+        if self.pose.mode == "identity" and steady and self.pose.reference >= 0:
+            raise OptionError(
+                f"The pose's reference is frame {self.pose.reference}, which identity counts from only with a strength or a lock. Set one, "
+                "or leave it out."
+            )
         check_range("stiffness", self.stiffness, 0, MAX_STIFFNESS)
         check_part(self.start, self.frames)
         check_range("crf", self.crf, 1, 51)

@@ -150,8 +150,11 @@ def mix(
     as_json: Json = False,
 ) -> None:
     """The expression of MOTION with the head of OTHER, or something between the two."""
+    from hp_core.errors import OptionError
     from hp_core.motion.edit import mixed
 
+    if not relative and max(neutral, other_neutral) >= 0:
+        raise OptionError("A neutral frame is named, which relative alone asks for. Set relative, or leave it out.")
     first, second = (_loaded(path, output) for path in (motion, other))
     changed = mixed(
         first,

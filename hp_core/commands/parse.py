@@ -56,11 +56,23 @@ def person(text: str) -> Person:
 
 
 def motion_edit(given: Mapping[str, Any]) -> MotionEdit:
-    """Of a command's parameters those of a motion's edit: `smoothing` is its filter, `stretch` its number of frames."""
+    """Of a command's parameters those of a motion's edit: `smoothing` is its filter, `stretch` its number of frames.
+
+    Raises:
+        OptionError: a value out of range, or one that nothing else given asks for.
+    """
     from hp_core.config import MotionEdit
 
     words = {"filter": "smoothing", "frames": "stretch"}
-    return MotionEdit(**{item.name: given[words.get(item.name, item.name)] for item in fields(MotionEdit)})
+    edit = MotionEdit(**{item.name: given[words.get(item.name, item.name)] for item in fields(MotionEdit)})
+    if edit.filter != MotionEdit.filter and edit.smooth == 1:
+        raise OptionError(f"smoothing is {edit.filter}, and smooth is 1, which is none. Set smooth to a window, or leave smoothing out.")
+    if edit.neutral >= 0 and edit.expression == edit.rotation == 1 and not given.get("head_relative"):
+        raise OptionError(
+            f"neutral is frame {edit.neutral}, and expression and rotation, which are counted from it, are 1 and change nothing. Set one "
+            "of them, or leave neutral out."
+        )
+    return edit
 
 
 def lora(text: str) -> Lora:

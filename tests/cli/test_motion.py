@@ -99,6 +99,9 @@ def test_a_motion_file_whose_parts_do_not_fit_is_refused(run: Run, tmp_path: Pat
     [
         (("motion", "show", "{picture}"), "cannot be read as MotionTokens"),
         (("motion", "edit", "{motion}", "-o", "{folder}/x.safetensors", "--smooth", 4), "smoothing window is 4"),
+        (("motion", "edit", "{motion}", "-o", "{folder}/x.safetensors", "--smoothing", "one_euro"), "smooth is 1, which is none"),
+        (("motion", "edit", "{motion}", "-o", "{folder}/x.safetensors", "--neutral", 2), "change nothing"),
+        (("motion", "mix", "{motion}", "{motion}", "-o", "{folder}/x.safetensors", "--neutral", 2), "relative alone asks for"),
         (("motion", "save", "{driving}", "-o", "{folder}/gone/x.safetensors"), "does not exist"),
         (("motion", "save", "{driving}", "-o", "{driving}"), "which is known by .safetensors"),
         (("motion", "save", "{driving}", "-o", "{folder}/x.safetensors", "--frames", "0"), "frames is 0; it must be at least 1"),
@@ -124,7 +127,7 @@ def test_motion_mistakes_are_named(
     written(motion, 9)
     places = {"picture": media / "portrait.png", "driving": media / "driving.mp4", "motion": motion, "folder": tmp_path}
     filled = [argument.format(**places) if isinstance(argument, str) else argument for argument in arguments]
-    weights = ("--weights", demo_weights) if arguments[:2] != ("motion", "show") and arguments[1] != "edit" else ()
+    weights = () if arguments[1] in ("show", "edit", "mix") else ("--weights", demo_weights)
     code, _, said = run(*filled, *weights)
     assert code == 1
     assert words in " ".join(said.split())

@@ -125,6 +125,8 @@ def test_a_crop_that_follows_and_a_pasted_face(animate: Run, tmp_path: Path) -> 
         (("--pose", "paper", "--pose-keypoints", "dwpose"), "hp-portrait download --for dwpose"),
         (("--pose", "paper", "--pose-reference", 99), "reference is frame 99"),
         (("--pose-strength", 9), "strength is 9"),
+        (("--pose", "identity", "--pose-reference", 2), "only with a strength or a lock"),
+        (("--pose", "paper", "--pose-keypoints", "face", "--pose-missing", "hold"), "known in every frame"),
         (("--portrait-face", "like:gone.png"), "gone.png"),
         (("--also", "like:gone.png=driving.mp4"), "gone.png"),
         (("--pose-strength", 0.5), "pose mode is released, which is black"),
@@ -134,7 +136,7 @@ def test_a_crop_that_follows_and_a_pasted_face(animate: Run, tmp_path: Path) -> 
         (("--mask", "m.jpg"), "name it m.png"),
         (("--head-pace", "stretch"), "head_from names none"),
         (("--head-from", "driving.mp4", "--head-relative", "--head-neutral", 99), "head_neutral is frame 99"),
-        (("--frames", 3, "--neutral", 3), "3 frames are used, so 0 to 2"),
+        (("--frames", 3, "--neutral", 3, "--rotation", 0.5), "3 frames are used, so 0 to 2"),
     ],
 )
 def test_mistakes_about_faces_and_pose_are_named(
