@@ -62,6 +62,7 @@ def staged_folder(folder: Path) -> Iterator[Path]:
         for path in sorted(path for path in stage.rglob("*") if path.is_file()):
             target = folder / path.relative_to(stage)
             make_folder(target.parent)
+            to_disk(path)
             os.replace(path, target)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
@@ -76,11 +77,18 @@ def written_beside(path: Path) -> Iterator[Path]:
 
     try:
         yield temporary
+        to_disk(temporary)
         os.replace(temporary, path)
     except (OSError, SafetensorError) as error:
         raise PortraitError(f"{path} cannot be written ({error}). Free some space or name another folder.") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def to_disk(path: Path) -> None:
+    """What was written to ``path`` is on disk when this returns: a power cut after the renaming must not leave it empty."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def append_line(path: Path, content: dict[str, Any]) -> None:

@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from hp_core.evaluation.readings import MotionReader
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see hp_core.cli.main; set before torch loads OpenMP
+
+settings.register_profile("project", deadline=None)  # how long an example takes says how busy the machine is
+settings.load_profile("project")
 
 ROOT = Path(__file__).parents[1]
 

@@ -14,6 +14,7 @@ from hp_core.evaluation.metrics.correlation import pearson
 from hp_core.evaluation.metrics.identity import embed_faces, mean_cosine
 from hp_core.evaluation.metrics.landmarks import frame_landmark_distance, frame_nose_distance
 from hp_core.evaluation.metrics.psnr import frame_psnr
+from hp_core.evaluation.metrics.resize import squashed
 from hp_core.evaluation.metrics.ssim import frame_ssim
 
 if TYPE_CHECKING:
@@ -62,7 +63,10 @@ class Judge:
         if identity is not None:
             portrait = case.portrait[None]
             self.portrait_embedding = embed_faces(identity, portrait, read_clip(reader, portrait).five_points)
-            self.driving_embeddings = embed_faces(identity, case.driving, self.driving.five_points)
+            # As many pixels as the result and the portrait have, or the finer of two faces would be the farther one.
+            side = case.portrait.shape[0]
+            small, points = squashed(case.driving, side), self.driving.five_points * (side / case.driving.shape[1])
+            self.driving_embeddings = embed_faces(identity, small, points)
 
     def verdict(self, system: str, answer: Answer) -> Verdict:
         """The scores of ``answer``, whose frames are like the case's truth."""

@@ -138,7 +138,8 @@ class AnimationLoss(nn.Module):
         else:
             guided = self.pose_guider(poses)  # type: ignore[operator]
         # Indexing by a tensor would add up a map's gradients in the order in which threads come, and no run could be repeated.
-        taken = F.embedding(row, guided.flatten(1))
+        # Under autocast the sum needs more digits than its terms have.
+        taken = F.embedding(row, guided.flatten(1).float()).to(guided.dtype)
         return rearrange(taken, "(b f) (c h w) -> b f c h w", b=batch, c=guided.shape[1], h=guided.shape[2])
 
     def appearance_tokens(self, vit: Tensor, id_embedding: Tensor) -> Tensor:

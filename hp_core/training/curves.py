@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hp_core.errors import PortraitError
+from hp_core.files import whole_lines
 
 COUNT = "/count"
 """Ends the name of a metric that says how many things the one of the name before it sums up."""
@@ -43,21 +44,26 @@ def curves(folder: Path, step: int, *, silent: bool) -> Iterator[Callable[[int, 
 
         board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
     place = folder / "metrics.jsonl"
-    lines = place.open("a", encoding="utf-8")
+    whole_lines(place)  # one that a kill cut off would join the next
+
+    @contextmanager
+    def told() -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise PortraitError(f"{place} cannot be written ({error}). Free some space; the checkpoints are whole.") from error
 
     def write(step: int, values: dict[str, float], kind: str) -> None:
-        try:
+        with told():
             for name, value in values.items() if board is not None else ():
                 board.add_scalar(f"{kind}/{name}", value, step)
             if values:
-                lines.write(json.dumps({"step": step, "kind": kind, "time": round(time.time(), 1), **values}) + "\n")
-                lines.flush()
-        except OSError as error:
-            raise PortraitError(f"{place} cannot be written ({error}). Free some space; the checkpoints are whole.") from error
+                with place.open("a", encoding="utf-8") as lines:  # closed at once: what could not be written is not tried again later
+                    lines.write(json.dumps({"step": step, "kind": kind, "time": round(time.time(), 1), **values}) + "\n")
 
     try:
         yield write
     finally:
-        lines.close()
         if board is not None:
-            board.close()
+            with told():
+                board.close()

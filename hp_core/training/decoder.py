@@ -17,6 +17,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from hp_core.config import PortraitConfig
+from hp_core.files import written_beside
 from hp_core.motion.encoders import ExpressionEncoder
 from hp_core.training.animation import AnimationLoss, intensity_levels, redraw
 from hp_core.training.clips import Clip
@@ -139,7 +140,8 @@ class DecoderTask:
                 errors[name].append(squared_errors(decoded, images, item["crop_points"].to(device)))
                 column.append(decoded[0])
             shown.append(rearrange(to_uint8(torch.stack(column)), "n h w c -> (n h) w c").numpy())
-        Image.fromarray(np.hstack(shown)).save(folder / "validation.png")
+        with written_beside(folder / "validation.png") as temporary:
+            Image.fromarray(np.hstack(shown)).save(temporary)
         return {key: value for name, values in errors.items() for key, value in psnr(name, values).items()}
 
     def export(self, state: dict[str, Tensor]) -> None:

@@ -135,7 +135,9 @@ class MotionLoss(nn.Module):
             drawn = self.generator(source[part], vector(self.read(source_crops, source_heads)), vector(driving)[part]).float()
             half = F.avg_pool2d(target[part], 2)
             weight = region_weight(points[part], target.shape[-1], half.shape[-1], face=1.0, features=3.0)
-            metrics["drawn"] = ((drawn - half).abs() * weight).mean() / weight.mean()
+            differs = ((drawn - half).abs() * weight).mean(dim=(1, 2, 3))
+            # Each picture by its own weights: by those of all, parts of a batch would not add up to the whole.
+            metrics["drawn"] = (differs / weight.mean(dim=(1, 2, 3))).mean()
             loss = loss + self.config.reconstruction * metrics["drawn"]
         return {"loss": loss, **metrics}
 
@@ -165,6 +167,9 @@ class MotionTask:
 
     Args:
         export_to: called with the name of a module (`expression`, `headpose`) and its tensors.
+
+    Raises:
+        OptionError: see `truths_of`.
     """
 
     def __init__(
@@ -179,8 +184,8 @@ class MotionTask:
         self.config, self.store, self.held_out, self.export_to = config, store, held_out, export_to
         feature = expression.resnet50.fc.out_features
         torch.manual_seed(config.optim.seed)
-        spread = spread_of(store)
-        self.truths = tuple(spread)
+        self.truths = truths_of(store, held_out)
+        spread = spread_of(store, self.truths)
         self.loss = MotionLoss(expression, head_pose, config, feature=int(feature), spread=spread)
         self.model: nn.Module = self.loss
 
@@ -251,23 +256,34 @@ class MotionTask:
         return store.read(index, ("frames", "motion_crops", "head_crops", "crop_points", *TRUTHS), frames)
 
 
-def spread_of(store: Store) -> dict[str, Tensor]:
+def truths_of(*stores: Store) -> tuple[str, ...]:
+    """Which of `TRUTHS` the clips have.
+
+    Raises:
+        OptionError: some clips have one that others have not.
+    """
+    held = {store.keys[index]: store.names(index) for store in stores for index in range(len(store))}
+    for name in TRUTHS:
+        without = [key for key, names in held.items() if name not in names]
+        if 0 < len(without) < len(held):
+            raise OptionError(
+                f"{len(without)} of {len(held)} clips, the first {without[0]}, have no {name}, and the others have. Make all shards with "
+                "one face analyzer."
+            )
+    return tuple(name for name in TRUTHS if all(name in names for names in held.values()))
+
+
+def spread_of(store: Store, truths: Iterable[str]) -> dict[str, Tensor]:
     """Deviation of each truth's columns over the clips, (columns,)."""
     clips = range(0, len(store), max(len(store) // 100, 1))
-    read = [store.read(index, TRUTHS, slice(None)) for index in clips]
-    return {name: torch.cat([item[name] for item in read]).std(0).clamp(min=1e-3) for name in TRUTHS if all(name in item for item in read)}
+    read = [store.read(index, truths, slice(None)) for index in clips]
+    return {name: torch.cat([item[name] for item in read]).std(0).clamp(min=1e-3) for name in truths}
 
 
 def _collated(items: list[dict[str, Tensor]], stride: int, truths: Iterable[str]) -> dict[str, Tensor]:
     """Frame 0 of each pair is the source, frame 1 the target; crops are (n, 3, M, M) in 0..1, of the source those of every
     ``stride``-th pair.
-
-    Raises:
-        OptionError: a clip without one of the ``truths``, which others have.
     """
-    for name in truths:
-        if not all(name in item for item in items):
-            raise OptionError(f"Some clips have the truth {name} and some have not. Make all shards with one face analyzer.")
     frames = torch.stack([to_signed(item["frames"]) for item in items])
     batch = {"source": frames[:, 0], "target": frames[:, 1], "points": torch.stack([item["crop_points"][1] for item in items])}
     for name, key in (("crops", "motion_crops"), ("heads", "head_crops")):

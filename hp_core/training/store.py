@@ -59,9 +59,12 @@ class Store:
 
     def read(self, index: int, names: Iterable[str], frames: np.ndarray | slice) -> dict[str, Tensor]:
         """Rows ``frames`` of the arrays ``names`` of clip ``index``; names the clip lacks are left out."""
-        file = self._file(index)
-        known = set(file.keys())
+        file, known = self._file(index), self.names(index)
         return {name: _rows(file, name, frames) for name in names if name in known}
+
+    def names(self, index: int) -> set[str]:
+        """Of the arrays of clip ``index``."""
+        return set(self._file(index).keys())
 
     def _file(self, index: int) -> Any:
         if index not in self._open:

@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from hp_core.errors import OptionError, PortraitError
-from hp_core.files import check_space, make_folder
+from hp_core.files import check_space, make_folder, to_disk
 from hp_core.progress import Notice, Stage, TrainingStep
 from hp_core.training.cpu_attention import WrittenOutAttention
 from hp_core.training.curves import curves, means_of
@@ -282,8 +282,8 @@ class _Run:
         if self.accelerator.distributed_type == "DEEPSPEED":
             return f"Set {saved}a lower optim.batch (now {optim.batch}), in another folder, or take more cards."
         return (
-            f"Set {saved}a higher optim.accumulate (now {optim.accumulate}; {clips} clips are done at once), which gives the same steps; "
-            "it goes on from the newest checkpoint."
+            f"Set {saved}a higher optim.accumulate (now {optim.accumulate}; {clips} clips are done at once), which gives the same steps "
+            "but for batch norms; it goes on from the newest checkpoint."
         )
 
     def _attention(self) -> AbstractContextManager[Any]:
@@ -336,8 +336,7 @@ class _Run:
         wait_for_all()
         if self.accelerator.is_main_process:
             for path in filter(Path.is_file, partial.rglob("*")):
-                with path.open("rb+") as file:
-                    os.fsync(file.fileno())  # before the old ones go
+                to_disk(path)  # before the old ones go
             shutil.rmtree(place, ignore_errors=True)
             os.replace(partial, place)
             for old in checkpoints(self.folder)[: -self.log.keep]:

@@ -12,6 +12,7 @@ from diffusers import AutoencoderKLTemporalDecoder
 from einops import rearrange
 from torch import Tensor, nn
 
+from hp_core.files import written_beside
 from hp_core.training.initialise import still_time
 from hp_core.training.patch_encoder import fit_patch_encoder
 from hp_core.training.regions import region_weight
@@ -147,7 +148,8 @@ class VaeTask:
             decoded = self.vae.decode(self.vae.encode(images).latent_dist.mode(), num_frames=len(images)).sample.clamp(-1, 1)
             errors.append(squared_errors(decoded, images, item["crop_points"].to(device)))
             shown.append(rearrange(to_uint8(torch.stack([images[0], decoded[0]])), "n h w c -> (n h) w c").numpy())
-        Image.fromarray(np.hstack(shown)).save(folder / "validation.png")
+        with written_beside(folder / "validation.png") as temporary:
+            Image.fromarray(np.hstack(shown)).save(temporary)
         return psnr("psnr", errors)
 
     def export(self, state: dict[str, Tensor]) -> None:

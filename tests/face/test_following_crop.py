@@ -18,7 +18,7 @@ from tests.face.scripted import CONFIG, Scripted, face, track
 
 WIDE = (300, 1200)
 SIDE = 60
-CLIPS = settings(deadline=None, max_examples=40)  # whole clips are cropped
+CLIPS = settings(max_examples=40)  # whole clips are cropped
 stiffnesses = st.integers(0, 40)
 
 

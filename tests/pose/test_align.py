@@ -75,7 +75,7 @@ def track(frames: int, size: tuple[int, int] = (400, 400), square: tuple[int, in
     )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(seeds)
 def test_a_portrait_on_itself_stays_where_it_is(seed):
     person = people(seed)
@@ -84,7 +84,7 @@ def test_a_portrait_on_itself_stays_where_it_is(seed):
     np.testing.assert_allclose(fit.apply(person), person, atol=1e-3)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(seeds, scales, shifts, shifts)
 def test_alignment_undoes_a_scale_and_a_shift_of_the_driver(seed, scale, x, y):
     driver, portrait = people(seed, 5), people(seed + 1)[0]
@@ -93,7 +93,7 @@ def test_alignment_undoes_a_scale_and_a_shift_of_the_driver(seed, scale, x, y):
     np.testing.assert_allclose(fitted(other, portrait).apply(other), plain, atol=0.05)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(seeds, scales, shifts, shifts, angles)
 def test_a_levelled_alignment_undoes_any_similarity_of_the_driver(seed, scale, x, y, angle):
     driver, portrait = people(seed, 5), people(seed + 1)[0]
@@ -102,7 +102,7 @@ def test_a_levelled_alignment_undoes_any_similarity_of_the_driver(seed, scale, x
     np.testing.assert_allclose(fitted(other, portrait, level=True).apply(other), plain, atol=0.05)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(seeds, st.floats(-2, 2), st.booleans(), st.booleans(), st.booleans())
 def test_no_point_leaves_its_relation_to_its_neighbours(seed, strength, lock_x, lock_y, lock_scale):
     driver, portrait = people(seed, 6), people(seed + 1)[0]

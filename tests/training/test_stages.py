@@ -18,6 +18,7 @@ from hp_core.config_files import read_config
 from hp_core.errors import OptionError, WeightsError
 from hp_core.progress import Notice, Progress, TrainingStep, result
 from hp_core.training.begun import check_frozen, mark_trained
+from hp_core.training.clips import Clip
 from hp_core.training.identity import IdentityNet, IdentityTask, export_onnx
 from hp_core.training.motion import MotionTask
 from hp_core.training.patch_encoder import fit_patch_encoder
@@ -300,6 +301,20 @@ def test_parts_of_a_batch_redraw_the_pairs_of_the_whole(stores: tuple[Store, Sto
     assert torch.equal(whole["source_crops"][2:], part["source_crops"])
     with pytest.raises(OptionError, match=r"drawn_stride is 2 and each part of a batch has 1 pairs"):
         task.batch(3, range(4, 5))
+    losses = [task.model(**task.batch(3, rows))["loss"].item() for rows in (range(8), range(4), range(4, 8))]
+    assert losses[0] == pytest.approx((losses[1] + losses[2]) / 2, rel=1e-5), "faces of different sizes weigh alike in every share"
+
+
+def test_a_truth_that_some_clips_lack_is_told_before_training(stores: tuple[Store, Store], tmp_path: Path) -> None:
+    known, source = stores[0], RenderedSource(tiny.DATA, tiny.config().face, first=0)
+
+    def half_labelled(clip: Clip) -> dict[str, Any]:
+        return {name: array for name, array in pixels(clip).items() if name != "rotation" or clip.key == known.keys[0]}
+
+    mixed = result(build_store(source, source.keys, tmp_path / "mixed", half_labelled, {}))
+    encoders = [build_module(name, tiny.config()) for name in ("expression", "headpose")]
+    with pytest.raises(OptionError, match=rf"the first {known.keys[1]}, have no rotation"):
+        MotionTask(*encoders, MotionTraining(optim=OPTIM, width=8), mixed, stores[1], lambda *_: None)  # type: ignore[arg-type]
 
 
 @pytest.mark.slow

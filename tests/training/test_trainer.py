@@ -97,6 +97,26 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, optimizer: st
         assert torch.equal(value, two.exported[-1][name])
 
 
+def test_a_line_that_a_kill_cut_off_is_taken_away(tmp_path: Path) -> None:
+    metrics = tmp_path / "metrics.jsonl"
+    run(tmp_path, steps=3)
+    with metrics.open("a") as lines:
+        lines.write('{"step": 4, "kind": "tr')
+    run(tmp_path, steps=6)
+    kinds = [(line["step"], line["kind"]) for line in map(json.loads, metrics.read_text().splitlines())]
+    assert [step for step, kind in kinds if kind == "train"] == list(range(1, 7))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_curves_that_cannot_be_written_are_named(tmp_path: Path) -> None:
+    metrics, events = tmp_path / "metrics.jsonl", train(FitTask(), optim(), LOG, tmp_path, facts={})
+    next(event for event in events if isinstance(event, TrainingStep))
+    metrics.unlink()
+    metrics.symlink_to("/dev/full")
+    with pytest.raises(PortraitError, match=r"metrics.jsonl cannot be written .*No space left.*Free some space"):
+        list(events)
+
+
 def test_interrupting_says_that_it_is_not_finished(tmp_path: Path) -> None:
     outcome = result(train(FitTask({2: lambda: os.kill(os.getpid(), signal.SIGTERM)}), optim(), LOG, tmp_path, facts={}))
     assert (outcome.step, outcome.finished) == (3, False)
