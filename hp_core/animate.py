@@ -69,13 +69,14 @@ def prepare(
         )
     first = drivers[0]
     fps = frame_rate(options.motion.fps) if options.motion.fps else first.fps
-    sound = options.sound and first.has_audio
+    leader = next((driver for driver in drivers if driver.still is None), first)  # whose rate and length the video has
+    sound = options.sound and leader.has_audio
     if sound and not options.motion.keeps_seconds:
         yield Notice("The motion is given another length, which the driving video's sound does not fit; it is left out.")
     writer = VideoWriter(  # now, because it refuses what it could not write; the file is opened by the first frame
         output,
         fps=fps,
-        audio_from=driving if sound and options.motion.keeps_seconds else None,
+        audio_from=leader.path if sound and options.motion.keeps_seconds else None,
         audio_start=options.start / first.fps,
         metadata=provenance(pipeline.models, options.seed) if options.provenance else None,
         crf=options.crf,

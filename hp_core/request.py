@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -134,18 +134,21 @@ class AnimateOptions:
         if self.view != "portrait" and any(pasting.values()):
             option = next(name for name, given in pasting.items() if given)
             raise OptionError(f"view is {self.view}, which pastes nothing, and {option} is set. Leave it out, or choose the view portrait.")
-        if self.head_from is None and (
-            self.head_relative or self.head_neutral >= 0 or self.head_pace != "keep" or self.head_face != "largest"
-        ):
-            raise OptionError("Options of the head's own clip are set, and head_from names none. Name it, or leave them out.")
+        heads = ("head_face", "head_relative", "head_neutral", "head_pace")
+        idle = [name for name in heads if getattr(self, name) != getattr(AnimateOptions, name)]
+        if self.head_from is None and idle:
+            raise OptionError(f"{' and '.join(idle)}: of the head's own clip, and head_from names none. Name it, or leave that out.")
         if self.head_neutral >= 0 and not self.head_relative:
             raise OptionError(f"head_neutral is {self.head_neutral}, which head_relative alone asks for. Set that, or leave it out.")
         if self.stiffness != STIFFNESS and self.crop != "follow":
             raise OptionError(f"stiffness is {self.stiffness}, and crop is {self.crop}, whose square stands still. Set crop to follow.")
-        if not self.pose.draws_skeleton and (self.pose != AlignConfig() or self.keypoints != "auto"):
+        plain = AlignConfig(mode=self.pose.mode)
+        idle = [item.name for item in fields(plain) if getattr(self.pose, item.name) != getattr(plain, item.name)]
+        idle += ["keypoints"] if self.keypoints != "auto" else []
+        if not self.pose.draws_skeleton and idle:
             raise OptionError(
-                "The pose mode is released, which is black, and other options of the pose are set. Set the mode to paper or identity, or "
-                "leave them out."
+                f"The pose mode is released, which is black, and its {' and '.join(idle)} set. Set the mode to paper or identity, or leave "
+                "that out."
             )
         if self.keypoints == "face" and self.pose.on_missing != AlignConfig.on_missing:
             raise OptionError(
@@ -219,6 +222,11 @@ class Driver:
         pace = self.fps / fps
         limit = None if options.frames is None else max(round(options.frames * pace), 1)
         start = 0 if self.still is not None else round(options.start * pace)
+        if pace != 1 and start >= self.frames:
+            raise OptionError(
+                f"start is {options.start} at {float(fps):g} frames/s, which is frame {start} of {self.path} at {float(self.fps):g}; it "
+                f"has {self.frames}. Start earlier, or give that person a longer driver."
+            )
         return start, frames_from(start, limit, self.frames, self.path)
 
     def pictures(self, start: int, count: int) -> Iterator[np.ndarray]:

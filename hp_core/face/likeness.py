@@ -78,6 +78,6 @@ class Likeness:
         if not cosines[best] >= self.threshold:
             raise FaceError(
                 f"No face is like the reference picture: the best of {len(faces)} has cosine {cosines[best]:.2f}, the threshold is "
-                f"{self.threshold:g}. Use a clearer, more frontal reference picture of this person, or lower the threshold."
+                f"{self.threshold:g}. Use a clearer, more frontal picture of this person, or name the face by an index or a point."
             )
         return faces[best]

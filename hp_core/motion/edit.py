@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hp_core.checks import check_choice, check_range
 from hp_core.config import FPS_RANGE, MOTION_FILTERS, MOTION_PACES, MOTION_TRANSLATIONS, MotionEdit
@@ -41,11 +41,19 @@ class _Parts:
         """``change`` of each part, and of the same part of each of ``others``."""
         return _Parts(*(change(*(getattr(parts, item.name) for parts in (self, *others))) for item in fields(self)))
 
-    def joined(self, like: MotionTokens) -> MotionTokens:
+    def joined(self, like: MotionTokens, *others: MotionTokens) -> MotionTokens:
+        """Put together again; made of ``like``, and of ``others``, by all of whose rules and sources it is known."""
         import torch
 
+        origins: dict[str, Any] = {name: "+".join(_distinct(name, (like, *others))) for name in ("rule", "encoder", "source")}
         head = torch.cat([self.rotation, self.moved], dim=-1)[:, None].expand(-1, self.expression.shape[1], -1)
-        return replace(like, tokens=torch.cat([self.expression, head], dim=-1), rotation=self.rotation, translation=self.translation)
+        tokens = torch.cat([self.expression, head], dim=-1)
+        return replace(like, tokens=tokens, rotation=self.rotation, translation=self.translation, **origins)
+
+
+def _distinct(name: str, motions: Sequence[MotionTokens]) -> list[str]:
+    said = [part for motion in motions for part in getattr(motion, name).split("+") if part]
+    return list(dict.fromkeys(said))
 
 
 def neutral_frame(motion: MotionTokens) -> int:
@@ -136,7 +144,7 @@ def with_head_rotation_of(
         def follow(name: str) -> Tensor:
             return getattr(head, name)
 
-    return replace(parts, **{name: follow(name) for name in ("rotation", "moved", "translation")}).joined(motion)
+    return replace(parts, **{name: follow(name) for name in ("rotation", "moved", "translation")}).joined(motion, other)
 
 
 def mixed(
@@ -167,7 +175,7 @@ def mixed(
     changes = {name: getattr(mine, name).lerp(getattr(turned, name), head) for name in ("rotation", "moved", "translation")}
     if expression:
         changes["expression"] = mine.expression.lerp(_Parts.of(fitting(other, motion, pace)).expression, expression)
-    return replace(mine, **changes).joined(motion)
+    return replace(mine, **changes).joined(motion, other)
 
 
 def fitting(motion: MotionTokens, like: MotionTokens, pace: str) -> MotionTokens:
@@ -253,9 +261,9 @@ def frame_rate(fps: Fraction | float) -> Fraction:
 
 def at_rate(motion: MotionTokens, fps: Fraction | float) -> MotionTokens:
     """The same seconds at another frame rate (frames/s, above 0): each frame is what the motion is at its time."""
-    check_range("fps", float(fps), *FPS_RANGE)
-    if Fraction(fps) == motion.fps:  # also an average rate, which no small fraction meets
+    if Fraction(fps) == motion.fps:  # also an average rate, which no small fraction meets, and that of a time lapse
         return motion
+    check_range("fps", float(fps), *FPS_RANGE)
     rate = frame_rate(fps)
     if rate == motion.fps:
         return motion
@@ -316,7 +324,7 @@ def concatenated(motions: Sequence[MotionTokens], *, blend: int = 0) -> MotionTo
             raise OptionError(f"The clips have {_rate(whole)} and {_rate(motion)} frames/s. Bring them to one rate first.")
         if blend > min(len(whole), len(motion)):
             raise OptionError(f"blend is {blend} frames, a clip has {min(len(whole), len(motion))}; it must not be longer.")
-        whole = _Parts.of(whole).map(lambda a, b: _crossfade(a, b, blend), _Parts.of(motion)).joined(whole)
+        whole = _Parts.of(whole).map(lambda a, b: _crossfade(a, b, blend), _Parts.of(motion)).joined(whole, motion)
     return whole
 
 

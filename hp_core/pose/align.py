@@ -24,6 +24,11 @@ _UPPER_FACE = [33, 263, 133, 362, 168, 6, 2, 234, 454]
 _EDGES = [edge for edge in LIMBS if not set(edge) & set(EYE_POINTS)]
 """The skeleton's lengths that are compared: those to eyes and ears shrink as the head turns."""
 
+_NOTHING_TO_MEASURE = (
+    "The portrait's and the driver's skeleton have no edge in common to compare their lengths by. Take the face tracks' keypoints, or set "
+    "the pose mode to identity (same framing) or released (black)."
+)
+
 
 def black_pose(frames: int, size: tuple[int, int]) -> PoseMaps:
     """The released inference's pose: all black, one map for every frame.
@@ -83,10 +88,13 @@ def align_pose(
     else:
         standing = _of_clip("portrait", portrait, portrait_keypoints, frames=1)
         target = in_square(filled(standing, "error").points[0], portrait.square, size)
-        scale = None
-        if driving_keypoints is None or portrait_keypoints is None:
+        tracked = driving_keypoints is None or portrait_keypoints is None  # with necks that are estimated, and no measure
+        scale = None if tracked else length_ratio(points, target)
+        if scale is None:
             x1, _, x2, _ = portrait.square
             scale = face_ratio(five_points, portrait.five_points[0]) * size / (x2 - x1)
+            if not tracked:
+                yield Notice("Driver and portrait show no part of the skeleton that both have; their faces are compared in size.")
         fit = fitted(points, target, level=config.level, reference=config.reference, scale=scale)
     aligned = steadied(fit.apply(driving.in_first_square(drawn)), head_sizes(driving), config)
     parts = {"body": BODY, "face": FACE, "hands": HANDS}
@@ -188,7 +196,7 @@ def fitted(points: np.ndarray, target: np.ndarray, *, level: bool = False, refer
     """The paper's rule: the nose of frame ``reference`` comes to lie on the target's, the skeleton takes on its length.
 
     The length is the sum over the edges of `LIMBS` that both show, without those to eyes and ears, each edge's median over the
-    clip, so that the figure does not breathe; where there are none, the distance from the eyes to the mouth.
+    clip, so that the figure does not breathe.
 
     Args:
         points: (frames, 128, 3), the driver's.
@@ -197,9 +205,11 @@ def fitted(points: np.ndarray, target: np.ndarray, *, level: bool = False, refer
         scale: target's pixels for one of the driver's, where something better than the lengths is known.
 
     Raises:
-        PortraitError: nothing that both show.
+        PortraitError: no edge that both show.
     """
-    scale = _length_ratio(points, target) if scale is None else scale
+    scale = length_ratio(points, target) if scale is None else scale
+    if scale is None:
+        raise PortraitError(_NOTHING_TO_MEASURE)
     angle = 0.0
     if level:
         for who, frame in (("driver", points[reference]), ("portrait", target)):
@@ -253,19 +263,22 @@ def _of_clip(name: str, track: FaceTrack, keypoints: PoseKeypoints | None, *, fr
     return PoseKeypoints(scaled, found, (width, height), keypoints.source)
 
 
-def _length_ratio(points: np.ndarray, target: np.ndarray) -> float:
-    ours, theirs = 0.0, 0.0
+def length_ratio(points: np.ndarray, target: np.ndarray) -> float | None:
+    """How much longer the skeleton ``target`` (128, 3) is than those of a clip, ``points`` (frames, 128, 3), see `fitted`; None where
+    they show no edge that both have.
+
+    Raises:
+        PortraitError: the edges have no length.
+    """
+    ours, theirs, common = 0.0, 0.0, False
     for edge in _EDGES:
         length, median = _lengths(target[None], edge)[0], _median(_lengths(points, edge))
         if np.isfinite(length) and np.isfinite(median):
-            ours, theirs = ours + length, theirs + median
-    if not theirs:
-        ours, theirs = float(_face_length(target[None])[0]), _median(_face_length(points))
-    if not (np.isfinite(ours) and np.isfinite(theirs) and ours > 0 and theirs > 0):
-        raise PortraitError(
-            "The portrait's and the driver's skeleton have no edge in common to compare their lengths by. "
-            "Take the face tracks' keypoints, or set the pose mode to identity (same framing) or released (black)."
-        )
+            ours, theirs, common = ours + length, theirs + median, True
+    if not common:
+        return None
+    if not min(ours, theirs) > 0:
+        raise PortraitError(_NOTHING_TO_MEASURE)
     return float(ours / theirs)
 
 
@@ -274,13 +287,6 @@ def _lengths(points: np.ndarray, edge: tuple[int, int]) -> np.ndarray:
     first, second = points[:, edge[0]], points[:, edge[1]]
     shown = np.minimum(first[:, 2], second[:, 2]) >= VISIBLE
     return np.where(shown, np.linalg.norm(first[:, :2].astype(np.float64) - second[:, :2], axis=-1), np.nan)
-
-
-def _face_length(points: np.ndarray) -> np.ndarray:
-    """(frames,) from between the eyes to the middle of the mouth, NaN where the face is missing."""
-    face = points[:, FACE].astype(np.float64)
-    between = face[:, 36:48, :2].mean(1) - face[:, 48:68, :2].mean(1)
-    return np.where(face[:, 36:68, 2].min(1) >= VISIBLE, np.linalg.norm(between, axis=-1), np.nan)
 
 
 def _median(lengths: np.ndarray) -> float:

@@ -237,7 +237,7 @@ def filled(keypoints: PoseKeypoints, rule: str) -> PoseKeypoints:
     if rule == "error":
         raise PortraitError(
             f"No person in frame {missing[0]} of the {keypoints.source}, {len(missing)} of {len(keypoints)} in all. "
-            'Set on_missing="hold" or "interpolate" to go on.'
+            "Fill such frames by hold or interpolate (the pose's on_missing, `--pose-missing`)."
         )
     known = np.flatnonzero(keypoints.found)
     after = known[np.searchsorted(known, np.arange(len(keypoints))).clip(max=len(known) - 1)]

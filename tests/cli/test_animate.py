@@ -94,6 +94,8 @@ def test_the_driving_sound_goes_along_unless_refused(animate: Run, media: Path, 
     loud = write_video(tmp_path / "loud.mp4", read_frames(media / "driving.mp4"), audio_from=tmp_path / "tone.wav")
     assert result(animate, tmp_path, "portrait.png", loud, "--frames", 1)[0]["sound"] is True
     assert result(animate, tmp_path, "portrait.png", loud, "--frames", 1, "--no-sound")[0]["sound"] is False
+    beside = ("--portrait-face", "leftmost", "--also", f"rightmost={loud}", "--frames", 1)
+    assert result(animate, tmp_path, "two.png", "portrait.png", *beside)[0]["sound"] is True, "a picture has none of its own"
 
 
 def test_one_driving_frame_is_enough(animate: Run, tmp_path: Path) -> None:

@@ -94,7 +94,9 @@ def test_embeddings_of_the_analyzer_are_not_compared_with_those_of_the_encoder()
 
 def test_nobody_like_it_is_an_error_with_value_threshold_and_remedy():
     tracker = FaceTracker(Scripted([[in_field(0), in_field(1)]]), CONFIG, which=likeness("blue", 0.4), start=7)
-    with pytest.raises(FaceError, match=r"Frame 7: No face .* best of 2 has cosine 0\.21, the threshold is 0\.4\. .*lower the threshold"):
+    with pytest.raises(
+        FaceError, match=r"Frame 7: No face .* best of 2 has cosine 0\.21, the threshold is 0\.4\. .*name the face by an index"
+    ):
         tracker.add(picture("red", "green"))
     alone = FaceTracker(Scripted([[in_field(0)]]), CONFIG, which=likeness("blue"), on_missing="hold")
     alone.add(picture("red"))

@@ -246,6 +246,27 @@ def test_zero_translation_stays_zero() -> None:
         assert out.translation.any()
 
 
+def test_what_is_put_together_is_known_by_all_its_parts() -> None:
+    """A template says from which videos and by which rules it came, and whose encoders made it, though one part does not know."""
+    first = replace(motion(), encoder="", source="a1")
+    second = replace(motion(seed=1), rule="paper", source="b2")
+    joined = edit.concatenated([first, second, first])
+    mixed = edit.mixed(first, second, head=0.5)
+    turned = first.with_head_rotation_of(second)
+    for made in (joined, mixed, turned):
+        assert (made.rule, made.encoder, made.source) == ("released+paper", "abc", "a1+b2")
+    again = edit.smoothed(joined, 5)
+    assert (again.rule, again.encoder, again.source) == (joined.rule, joined.encoder, joined.source)
+
+
+def test_a_time_lapse_keeps_its_rate() -> None:
+    slow = replace(motion(), fps=Fraction(1, 15))
+    assert edit.at_rate(slow, slow.fps) is slow
+    assert edit.edited(slow, MotionEdit()) is slow
+    with pytest.raises(OptionError, match=r"fps is 0.05"):
+        edit.at_rate(slow, 0.05)
+
+
 @given(st.integers(2, 20), st.integers(0, 10))
 def test_concatenation(frames: int, blend: int) -> None:
     first, second = motion(frames, 0), motion(frames + 3, 1)

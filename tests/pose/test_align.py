@@ -296,6 +296,17 @@ def test_face_tracks_are_compared_by_their_five_points():
     assert still.scale == pytest.approx(0.5 * size / (x2 - x1))
 
 
+def test_a_close_up_beside_a_whole_person_is_measured_by_its_face():
+    """DWPose's neck is the middle of the shoulders: a portrait without them shows no edge of the skeleton."""
+    head, large = people(2), track(3)
+    head[:, 1:14, 2] = 0
+    large = replace(large, five_points=2 * large.five_points)
+    stage = align_pose(large, track(1), PAPER, driving_keypoints=keypoints(people(3, 3)), portrait_keypoints=keypoints(head))
+    pose, notices = with_notices(stage)
+    assert pose.scale == pytest.approx(0.5 * 128 / 400)
+    assert any("their faces are compared in size" in text for text in notices)
+
+
 def test_tracks_alone_are_enough():
     pose = result(align_pose(track(3), track(1), AlignConfig(mode="paper", style=PoseStyle(face=True))))
     assert float(distinct_maps(pose, range(3))[0].max()) > 0

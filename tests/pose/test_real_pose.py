@@ -68,5 +68,6 @@ def test_dwpose_takes_a_real_video(tracks: tuple[FaceTrack, FaceTrack], driving_
     keypoints = result(estimate_keypoints(frames, pose, total=3))
     assert keypoints.points.shape == (3, 128, 3)
     assert keypoints.size == (frames[0].shape[1], frames[0].shape[0])
+    assert keypoints.found.all()
     assert (keypoints.points[keypoints.found][..., :2] >= 0).all()
     assert (keypoints.points[keypoints.found][..., :2] <= keypoints.size).all()
