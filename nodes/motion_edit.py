@@ -141,7 +141,7 @@ class MotionEdit(io.ComfyNode):
                         min=0.0,
                         max=240.0,
                         step=0.01,
-                        tooltip="The same seconds at another frame rate, up to 240 frames/s. Default: 0, the motion's own.",
+                        tooltip="The same seconds at another frame rate, 0.1 to 240 frames/s. Default: 0, the motion's own.",
                     )
                 ),
                 advanced(

@@ -1,6 +1,6 @@
 """Every file the system can load: where it lies in a weights folder, where it comes from, what for, under which terms.
 
-The downloader, the loader, `inspect`, `init` and the README's table all read this one list.
+The downloader, the loader, `inspect` and `init` all read this one list.
 """
 
 from __future__ import annotations
