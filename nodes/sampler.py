@@ -64,9 +64,9 @@ class PortraitSampler(io.ComfyNode):
                     "preset",
                     options=list(PRESETS),
                     default="exact",
-                    tooltip="exact: what the widgets say, the released way. balanced, fast, draft: fewer steps of another sampler; fast and "
-                    "draft also fewer windows and warm-up frames, draft no guidance. Faster, and less like the released result. Sampler "
-                    "Options, if connected, override its windows and warm-up.",
+                    tooltip="exact: what the widgets say, the released way. balanced, fast, draft: fewer steps of another sampler; fast "
+                    "and draft also fewer windows and warm-up frames, draft no guidance. Faster, and less like the released result. "
+                    "Sampler Options, if connected, override its windows and warm-up.",
                 ),
             ],
             outputs=[io.Latent.Output(display_name="latent", tooltip="One for each frame, unscaled, as every VAE Decode takes it.")],

@@ -220,12 +220,10 @@ def smoothed(motion: MotionTokens, window: int, *, kind: str = "savgol") -> Moti
     width = min(window, len(motion) - 1 + len(motion) % 2)  # the largest odd number of frames there are
     if width == 1:
         return motion
-    import torch
+    smooth = {"savgol": savgol, "one_euro": one_euro}[kind]
 
     def change(part: Tensor) -> Tensor:
-        flat = part.flatten(1)  # (frames, channels)
-        smooth = savgol(flat, width) if kind == "savgol" else torch.from_numpy(one_euro(flat.double().numpy(), width)).to(part.dtype)
-        return smooth.reshape(part.shape)
+        return smooth(part.flatten(1), width).reshape(part.shape)  # over (frames, channels)
 
     return _Parts.of(motion).map(change).joined(motion)
 
