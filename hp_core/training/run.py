@@ -62,6 +62,8 @@ def run_stage(stage: str, config: TrainConfig, folder: Path, *, minutes: float |
         from hp_core.training.motion import check_share
 
         check_share(part, part.optim.batch // launched[1])
+    if stage == "animation":
+        part.check_device(launched[0].device.type)
     try:
         task = yield from _TASKS[stage](config, folder, clips or folder)
     except torch.OutOfMemoryError as error:

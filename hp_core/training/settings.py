@@ -244,6 +244,14 @@ class AnimationTraining:
         if self.spatial_only and self.frames != 1:
             raise OptionError(f"spatial_only trains single frames, frames is {self.frames}. Set frames: 1.")
 
+    def check_device(self, kind: str) -> None:
+        """Raise `OptionError` where training on a device of ``kind`` (`cpu`, `cuda`) would go wrong without a word."""
+        if kind == "cpu" and self.optim.precision == "bf16" and self.frames == 2:
+            raise OptionError(
+                "animation.frames is 2 and optim.precision bf16: on some CPUs torch's gradient of a convolution over two frames is then "
+                "not a number, or far too large. Set frames to 1, or to 3 or more, or precision: fp32."
+            )
+
 
 @dataclass(frozen=True)
 class DecoderTraining:

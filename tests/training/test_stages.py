@@ -292,6 +292,14 @@ def test_what_a_launch_cannot_do_is_said_before_the_clips_are_cached(tmp_path: P
     assert [place.name for place in tmp_path.iterdir()] == ["weights"]
 
 
+def test_two_frames_in_bfloat16_are_not_trained_on_a_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    base = TrainConfig(preset="demo")
+    config = replace(base, animation=replace(base.animation, frames=2, optim=replace(OPTIM, precision="bf16")))
+    with pytest.raises(OptionError, match=r"animation.frames is 2 .* precision: fp32"):
+        result(run_stage("animation", config, tmp_path))
+
+
 def test_parts_of_a_batch_redraw_the_pairs_of_the_whole(stores: tuple[Store, Store]) -> None:
     model = tiny.config()
     encoders = [build_module(name, model) for name in ("expression", "headpose")]
