@@ -25,7 +25,7 @@ from hp_core.files import written_beside
 from hp_core.motion.edit import at_rate, edited, frame_rate, kept, mixed
 from hp_core.pose.keypoints import followed, known_noses
 from hp_core.progress import Notice, Progress, Stage
-from hp_core.request import AnimateOptions, Driver, check_request
+from hp_core.request import AnimateOptions, Driver, check_request, leader_of
 from hp_core.values import FaceTrack, MotionTokens, PoseKeypoints, PoseMaps, Square
 from hp_core.video import VideoWriter
 from hp_core.weights.load import PortraitModels
@@ -69,7 +69,7 @@ def prepare(
         )
     first = drivers[0]
     fps = frame_rate(options.motion.fps) if options.motion.fps else first.fps
-    leader = next((driver for driver in drivers if driver.still is None), first)  # whose rate and length the video has
+    leader = leader_of(drivers)
     sound = options.sound and leader.has_audio
     if sound and not options.motion.keeps_seconds:
         yield Notice("The motion is given another length, which the driving video's sound does not fit; it is left out.")

@@ -70,7 +70,7 @@ def staged_folder(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path``, renamed to it at the end; removed if the block raises."""
+    """A temporary path beside ``path``, on disk and renamed to it at the end; removed if the block raises."""
     check_writable(path)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     from safetensors import SafetensorError

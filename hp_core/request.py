@@ -135,20 +135,21 @@ class AnimateOptions:
             option = next(name for name, given in pasting.items() if given)
             raise OptionError(f"view is {self.view}, which pastes nothing, and {option} is set. Leave it out, or choose the view portrait.")
         heads = ("head_face", "head_relative", "head_neutral", "head_pace")
-        idle = [name for name in heads if getattr(self, name) != getattr(AnimateOptions, name)]
+        idle = [f"{name} is {getattr(self, name)}" for name in heads if getattr(self, name) != getattr(AnimateOptions, name)]
         if self.head_from is None and idle:
-            raise OptionError(f"{' and '.join(idle)}: of the head's own clip, and head_from names none. Name it, or leave that out.")
+            raise OptionError(f"{' and '.join(idle)}, of the head's own clip, and head_from names none. Name it, or leave that out.")
         if self.head_neutral >= 0 and not self.head_relative:
             raise OptionError(f"head_neutral is {self.head_neutral}, which head_relative alone asks for. Set that, or leave it out.")
         if self.stiffness != STIFFNESS and self.crop != "follow":
             raise OptionError(f"stiffness is {self.stiffness}, and crop is {self.crop}, whose square stands still. Set crop to follow.")
         plain = AlignConfig(mode=self.pose.mode)
-        idle = [item.name for item in fields(plain) if getattr(self.pose, item.name) != getattr(plain, item.name)]
-        idle += ["keypoints"] if self.keypoints != "auto" else []
+        asked = {item.name: getattr(self.pose, item.name) for item in fields(plain)}
+        idle = [f"{name} is {value}" for name, value in asked.items() if value != getattr(plain, name)]
+        idle += [f"keypoints is {self.keypoints}"] if self.keypoints != "auto" else []
         if not self.pose.draws_skeleton and idle:
             raise OptionError(
-                f"The pose mode is released, which is black, and its {' and '.join(idle)} set. Set the mode to paper or identity, or leave "
-                "that out."
+                f"The pose mode is released, which is black, and of the pose {' and '.join(idle)}. Set the mode to paper or identity, or "
+                "leave that out."
             )
         if self.keypoints == "face" and self.pose.on_missing != AlignConfig.on_missing:
             raise OptionError(
@@ -236,6 +237,11 @@ class Driver:
         return read_frames(self.path, start=start, limit=count)
 
 
+def leader_of(drivers: list[Driver]) -> Driver:
+    """Whose frame rate, length and sound count: the first that is not a picture, which has none of its own."""
+    return next((driver for driver in drivers if driver.still is None), drivers[0])
+
+
 def check_motion_output(output: Path, *inputs: Path) -> None:
     """Raise `PortraitError` where no motion can be written to ``output``, or one of ``inputs`` would be lost by it."""
     if output.suffix != ".safetensors":
@@ -271,7 +277,7 @@ def check_request(portrait: Path, driving: Path, output: Path, options: AnimateO
     picture, drivers = load_image(portrait), [Driver.open(path, options.frames) for path in people]
     for reference in options.references:
         load_image(reference)
-    leader = next((driver for driver in drivers if driver.still is None), drivers[0])  # a picture has neither rate nor length of its own
+    leader = leader_of(drivers)
     fps, (_, length) = leader.fps, leader.part(options, leader.fps)
     drivers = [driver if driver.still is None else replace(driver, fps=fps, frames=length) for driver in drivers]
     sources = list(drivers)

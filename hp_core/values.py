@@ -190,7 +190,8 @@ class MotionTokens(_Savable):
         rotation: (frames, 3) float32, degrees.
         translation: (frames, 3) float32, -2..2, as the encoder predicts it.
         fps: frame rate of the driving video.
-        rule: rule of the intensity; of a clip put together from several, those of all, with a + between them, as of ``source``.
+        rule: rule of the intensity. Of a clip put together from several, the rules of all, with a + between them, as ``encoder`` and
+            ``source`` have what is known of each.
         encoder: tells the networks that made it from others, `PortraitModels.motion_fingerprint`; empty where that is not known.
         source: tells the driving video from others, `hp_core.weights.load.file_fingerprint`, or by its crops where no file is known;
             empty where neither is.

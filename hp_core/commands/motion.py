@@ -153,8 +153,9 @@ def mix(
     from hp_core.errors import OptionError
     from hp_core.motion.edit import mixed
 
-    if not relative and max(neutral, other_neutral) >= 0:
-        raise OptionError("A neutral frame is named, which relative alone asks for. Set relative, or leave it out.")
+    named = [f"{name} is frame {frame}" for name, frame in (("neutral", neutral), ("other_neutral", other_neutral)) if frame >= 0]
+    if named and not relative:
+        raise OptionError(f"{' and '.join(named)}, which relative alone asks for. Set relative, or leave that out.")
     first, second = (_loaded(path, output) for path in (motion, other))
     changed = mixed(
         first,

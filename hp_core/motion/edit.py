@@ -258,8 +258,12 @@ def frame_rate(fps: Fraction | float) -> Fraction:
 
 
 def at_rate(motion: MotionTokens, fps: Fraction | float) -> MotionTokens:
-    """The same seconds at another frame rate (frames/s, above 0): each frame is what the motion is at its time."""
-    if Fraction(fps) == motion.fps:  # also an average rate, which no small fraction meets, and that of a time lapse
+    """The same seconds at another frame rate (frames/s): each frame is what the motion is at its time.
+
+    Raises:
+        OptionError: a rate that is not the motion's own and outside `FPS_RANGE`.
+    """
+    if fps == motion.fps:  # also an average rate, which no small fraction meets, and that of a time lapse
         return motion
     check_range("fps", float(fps), *FPS_RANGE)
     rate = frame_rate(fps)

@@ -48,6 +48,7 @@ def one_euro(flat: Tensor, width: int) -> Tensor:
     """
     import torch
 
+    kind, flat = flat.dtype, flat.to(torch.promote_types(flat.dtype, torch.float32))  # half has no number that small
     deviation = flat.std(dim=0, correction=0).clamp(min=1e-9)
     out, speed = flat.clone(), torch.zeros_like(deviation)
     for i in range(1, len(flat)):
@@ -55,7 +56,7 @@ def one_euro(flat: Tensor, width: int) -> Tensor:
         cutoff = speed.abs().mul_(_BETA).add_(1 / width)
         share = cutoff.mul_(-2 * math.pi).expm1_().neg_()
         torch.lerp(out[i - 1], flat[i], share, out=out[i])
-    return out
+    return out.to(kind)
 
 
 def _share(cutoff: float) -> float:

@@ -25,8 +25,8 @@ _EDGES = [edge for edge in LIMBS if not set(edge) & set(EYE_POINTS)]
 """The skeleton's lengths that are compared: those to eyes and ears shrink as the head turns."""
 
 _NOTHING_TO_MEASURE = (
-    "The portrait's and the driver's skeleton have no edge in common to compare their lengths by. Take the face tracks' keypoints, or set "
-    "the pose mode to identity (same framing) or released (black)."
+    "The portrait's and the driver's skeleton have no edge in common, or none with a length, to be compared by. Take the face tracks' "
+    "keypoints, or set the pose mode to identity (same framing) or released (black)."
 )
 
 
@@ -94,7 +94,7 @@ def align_pose(
             x1, _, x2, _ = portrait.square
             scale = face_ratio(five_points, portrait.five_points[0]) * size / (x2 - x1)
             if not tracked:
-                yield Notice("Driver and portrait show no part of the skeleton that both have; their faces are compared in size.")
+                yield Notice("Driver and portrait show no edge of the body that both have; their faces are compared in size.")
         fit = fitted(points, target, level=config.level, reference=config.reference, scale=scale)
     aligned = steadied(fit.apply(driving.in_first_square(drawn)), head_sizes(driving), config)
     parts = {"body": BODY, "face": FACE, "hands": HANDS}
@@ -205,7 +205,7 @@ def fitted(points: np.ndarray, target: np.ndarray, *, level: bool = False, refer
         scale: target's pixels for one of the driver's, where something better than the lengths is known.
 
     Raises:
-        PortraitError: no edge that both show.
+        PortraitError: no edge that both show, or none with a length.
     """
     scale = length_ratio(points, target) if scale is None else scale
     if scale is None:

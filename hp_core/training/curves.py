@@ -44,14 +44,19 @@ def curves(folder: Path, step: int, *, silent: bool) -> Iterator[Callable[[int, 
 
         board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
     place = folder / "metrics.jsonl"
-    whole_lines(place)  # one that a kill cut off would join the next
 
     @contextmanager
     def told() -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            raise PortraitError(f"{place} cannot be written ({error}). Free some space; the checkpoints are whole.") from error
+            raise PortraitError(
+                f"The curves beside {place} cannot be written ({error}). Free some space; the checkpoints are whole."
+            ) from error
+
+    with told():
+        whole_lines(place)  # one that a kill cut off would join the next
+        place.open("a").close()
 
     def write(step: int, values: dict[str, float], kind: str) -> None:
         with told():

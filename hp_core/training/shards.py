@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 import tarfile
 from collections.abc import Collection, Iterator, Mapping
@@ -109,7 +108,6 @@ class ShardWriter:
 
     def _open(self) -> tarfile.TarFile:
         temporary = self._stack.enter_context(written_beside(self.folder / shard_name(self._number)))
-        self._stack.callback(_to_disk, temporary)
         self._tar = self._stack.enter_context(tarfile.TarFile(temporary, "w"))
         return self._tar
 
@@ -218,10 +216,3 @@ def _person(tar: tarfile.TarFile, member: tarfile.TarInfo) -> str | None:
 def shard_name(number: int) -> str:
     """File name of a shard."""
     return f"clips-{number:06d}.tar"
-
-
-def _to_disk(path: Path) -> None:
-    """Wait until the disk has it: whoever records a shard as done must not lose it to a power cut."""
-    if path.exists():
-        with path.open("r+b") as file:
-            os.fsync(file.fileno())

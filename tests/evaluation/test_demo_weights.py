@@ -11,6 +11,8 @@ from hp_core.evaluation.swap import evaluate_swap
 from hp_core.progress import result
 from hp_core.weights.catalog import DEMO_WEIGHTS
 
+pytest.importorskip("skimage", reason="the extra evaluation is not installed")
+pytest.importorskip("onnxruntime", reason="the extra identity is not installed")
 pytestmark = pytest.mark.slow
 PAIRS = 8
 

@@ -17,7 +17,9 @@ from hp_core.evaluation.case import Answer, Case, from_pixels, truth_itself
 from hp_core.evaluation.clip_readings import VALUES, read_clip
 from hp_core.evaluation.demo import demo_cases
 from hp_core.evaluation.demo_report import Evaluation, score_row, score_table, write_report
+from hp_core.evaluation.judge import Judge
 from hp_core.evaluation.metrics.psnr import frame_psnr
+from hp_core.evaluation.metrics.resize import squashed
 from hp_core.evaluation.readings import MotionReader
 from hp_core.evaluation.runner import judge_systems
 from hp_core.evaluation.statistics import mean_and_error
@@ -157,6 +159,22 @@ def test_a_perfect_system_gets_perfect_scores_and_still_gets_none_for_motion(cas
         own = summary["perfect"]["correlation"]["truth"][name]
         assert (own["pooled"], own["per_pair"]["mean"]) == pytest.approx((1, 1))
         assert summary["still"]["correlation"]["truth"][name]["per_pair"]["mean"] == 0
+
+
+def test_whose_face_it_is_does_not_hang_on_whose_picture_is_finer(cases: list[Case], reader: MotionReader) -> None:
+    """The driver, seen in twice as many pixels and then in as many as the result has, is one person."""
+
+    class Detail:
+        def embed(self, face: np.ndarray) -> np.ndarray:
+            steps = np.array([0.05, np.abs(np.diff(face, axis=1)).mean()])
+            return np.asarray(steps / np.linalg.norm(steps), np.float32)
+
+    grain = np.random.default_rng(0).integers(0, 2, (1, 2 * SIZE, 2 * SIZE, 1)) * 40
+    driving = np.clip(cases[0].driving.astype(int) + grain, 0, 255).astype(np.uint8)
+    small = squashed(driving, SIZE)
+    case = replace(cases[0], driving=driving)
+    scores = Judge(case, reader, Detail()).verdict("driver", Answer(small)).scores  # type: ignore[arg-type]
+    assert scores["identity_driver"] == pytest.approx(1, abs=1e-3)
 
 
 def test_a_system_without_a_face_to_follow_stands_still_and_is_counted(cases: list[Case]) -> None:

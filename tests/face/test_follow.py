@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hp_core.errors import FaceError
@@ -45,7 +45,6 @@ def test_two_faces_that_meet_at_one_place_and_pass():
     np.testing.assert_allclose(track(frames, WIDE, which="rightmost").boxes[:, 0], starts(left))
 
 
-@settings(deadline=None)
 @given(
     speed=st.floats(3, 30),
     other=st.floats(-30, -3),
@@ -132,7 +131,6 @@ def test_a_face_found_again_too_far_off_is_taken_once_it_is_back():
     assert track(frames, on_missing="hold").found.tolist() == [True, False, False, True, True]
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(-0.35, 0.35), st.floats(-0.35, 0.35), st.floats(0.8, 1.25)), min_size=1, max_size=20))
 def test_a_face_alone_is_followed_whatever_it_does_within_reach(steps):
     x, y, side = 1000.0, 1000.0, 100.0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -246,6 +248,25 @@ def test_zero_translation_stays_zero() -> None:
         assert out.translation.any()
 
 
+def test_one_euro_is_the_filter_of_its_paper() -> None:
+    """Casiez et al. 2012, sample by sample: a low pass of the speed, whose size raises the cutoff of the low pass of the value."""
+    clip, width = motion(30), 7
+    values = clip.rotation[:, 0].double().tolist()
+    deviation = float(np.std(values))
+
+    def weight(cutoff: float) -> float:
+        return 1 - math.exp(-2 * math.pi * cutoff)
+
+    out, speed = [values[0]], 0.0
+    for before, now in pairwise(values):
+        speed += weight(0.2) * ((now - before) / deviation - speed)
+        out.append(out[-1] + weight(1 / width + 0.05 * abs(speed)) * (now - out[-1]))
+    smoothed = edit.smoothed(clip, width, kind="one_euro").rotation[:, 0]
+    np.testing.assert_allclose(smoothed.numpy(), out, atol=1e-4)
+    half = replace(clip, tokens=clip.tokens.half(), rotation=clip.rotation.half(), translation=0 * clip.translation.half())
+    assert edit.smoothed(half, width, kind="one_euro").tokens.isfinite().all()
+
+
 def test_what_is_put_together_is_known_by_all_its_parts() -> None:
     """A template says from which videos and by which rules it came, and whose encoders made it, though one part does not know."""
     first = replace(motion(), encoder="", source="a1")
@@ -265,6 +286,8 @@ def test_a_time_lapse_keeps_its_rate() -> None:
     assert edit.edited(slow, MotionEdit()) is slow
     with pytest.raises(OptionError, match=r"fps is 0.05"):
         edit.at_rate(slow, 0.05)
+    with pytest.raises(OptionError, match=r"fps is inf"):
+        edit.at_rate(slow, float("inf"))
 
 
 @given(st.integers(2, 20), st.integers(0, 10))

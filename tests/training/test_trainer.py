@@ -113,7 +113,7 @@ def test_curves_that_cannot_be_written_are_named(tmp_path: Path) -> None:
     next(event for event in events if isinstance(event, TrainingStep))
     metrics.unlink()
     metrics.symlink_to("/dev/full")
-    with pytest.raises(PortraitError, match=r"metrics.jsonl cannot be written .*No space left.*Free some space"):
+    with pytest.raises(PortraitError, match=r"curves beside .*metrics.jsonl cannot be written .*No space left.*Free some space"):
         list(events)
 
 
