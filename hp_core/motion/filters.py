@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 _POLYNOMIAL = 2  # degree of the Savitzky-Golay fit: keeps the height of a blink that the window sees whole
 _BLOCK = 64  # frames that are smoothed at once
+_SPEED_CUTOFF = 0.2  # One-Euro: of the low pass of the speed, in cycles a frame
 _BETA = 0.05  # One-Euro: how far the cutoff rises with speed, per deviation of the channel
 
 
@@ -46,19 +47,26 @@ def one_euro(flat: Tensor, width: int) -> Tensor:
 
     Each channel's speed is measured in its own deviations, so that degrees and features are calmed alike.
     """
+    import numpy as np
     import torch
 
-    kind, flat = flat.dtype, flat.to(torch.promote_types(flat.dtype, torch.float32))  # half has no number that small
-    deviation = flat.std(dim=0, correction=0).clamp(min=1e-9)
-    out, speed = flat.clone(), torch.zeros_like(deviation)
-    for i in range(1, len(flat)):
-        speed.lerp_((flat[i] - flat[i - 1]).div_(deviation), _share(0.2))
-        cutoff = speed.abs().mul_(_BETA).add_(1 / width)
-        share = cutoff.mul_(-2 * math.pi).expm1_().neg_()
-        torch.lerp(out[i - 1], flat[i], share, out=out[i])
-    return out.to(kind)
-
-
-def _share(cutoff: float) -> float:
-    """Weight of the newest sample in a low pass of ``cutoff`` cycles a frame."""
-    return -math.expm1(-2 * math.pi * cutoff)
+    # By NumPy and in place: torch would wake its threads for each of these small steps, and fresh memory would cost more than they do.
+    values = flat.to(torch.promote_types(flat.dtype, torch.float32)).numpy()  # half has no number as small as the least deviation
+    deviation = np.maximum(values.std(axis=0), 1e-9)
+    out, speed, step, kept = values.copy(), np.zeros_like(deviation), np.empty_like(deviation), np.empty_like(deviation)
+    steady = 1 - math.exp(-2 * math.pi * _SPEED_CUTOFF)
+    for i in range(1, len(values)):
+        np.subtract(values[i], values[i - 1], out=step)
+        step /= deviation
+        step -= speed
+        step *= steady
+        speed += step
+        # What a low pass keeps of the last value: the less, the higher its cutoff, _BETA * |speed| + 1 / width.
+        np.abs(speed, out=kept)
+        kept *= -2 * math.pi * _BETA
+        kept -= 2 * math.pi / width
+        np.exp(kept, out=kept)
+        np.subtract(out[i - 1], out[i], out=step)
+        step *= kept
+        out[i] += step
+    return torch.from_numpy(out).to(flat.dtype)
