@@ -17,8 +17,8 @@ pytestmark = pytest.mark.slow
 PAIRS = 8
 
 
-def judged(*systems: str, **options: Any) -> dict[str, Any]:
-    return result(evaluate_demo(DEMO_WEIGHTS, pairs=PAIRS, device="cpu", only=systems, **options)).systems
+def judged(*systems: str, pairs: int = PAIRS, **options: Any) -> dict[str, Any]:
+    return result(evaluate_demo(DEMO_WEIGHTS, pairs=pairs, device="cpu", only=systems, **options)).systems
 
 
 def test_they_animate_people_they_never_saw() -> None:
@@ -38,11 +38,13 @@ def test_they_animate_people_they_never_saw() -> None:
 
 
 def test_a_skeleton_halves_the_error_of_the_noses_way() -> None:
-    """With the head's place hidden from the motion tokens, so that the pose alone tells it."""
-    ways = {
-        pose: judged("model", pose=pose, translation="released")["model"]["scores"]["nose_path"]["mean"] for pose in ("released", "paper")
-    }
-    assert ways["paper"] <= ways["released"] / 2
+    """With the head's place hidden from the motion tokens, so that the pose alone tells it; of twice as many pairs, which differ more."""
+
+    def way(pose: str) -> float:
+        scores = judged("model", pairs=2 * PAIRS, pose=pose, translation="released")["model"]["scores"]
+        return float(scores["nose_path"]["mean"])
+
+    assert way("paper") <= way("released") / 2
 
 
 def test_the_head_of_one_and_the_expression_of_another_come_through() -> None:
