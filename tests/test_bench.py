@@ -120,6 +120,7 @@ def test_presets_change_what_they_say_and_options_count_more() -> None:
         sampling_for(released, preset="quick")
 
 
+@pytest.mark.slow
 def test_what_a_card_holds_is_counted_without_one() -> None:
     config = memory_config()
     counted = counted_peaks(config, dtype=torch.float32)

@@ -21,6 +21,7 @@ def test_ruff():
     assert run.returncode == 0, run.stdout
 
 
+@pytest.mark.slow
 def test_types():
     run = subprocess.run([sys.executable, "-m", "mypy"], cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout

@@ -148,6 +148,7 @@ def clip(of: PortraitPipeline, inputs: tuple[Appearance, MotionTokens]) -> tuple
     return latents, frames, notices
 
 
+@pytest.mark.slow
 def test_every_mode_gives_the_same_picture_twice(inputs: tuple[Appearance, MotionTokens]) -> None:
     expected, frames, notices = clip(pipeline("resident"), inputs)
     assert notices == []
@@ -159,6 +160,7 @@ def test_every_mode_gives_the_same_picture_twice(inputs: tuple[Appearance, Motio
             assert np.array_equal(again, frames), mode
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out_is_met_with_the_next_mode(inputs: tuple[Appearance, MotionTokens]) -> None:
     expected, _, _ = clip(pipeline("resident"), inputs)
     models = build()
@@ -175,6 +177,7 @@ def test_memory_that_runs_out_is_met_with_the_next_mode(inputs: tuple[Appearance
     assert ["once more with streamed" in notice for notice in notices] == [True]
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out_for_good_is_an_error_with_a_remedy(inputs: tuple[Appearance, MotionTokens]) -> None:
     models = build()
     short = models.unet.conv_in = Short(models.unet.conv_in, times=3)
@@ -189,6 +192,7 @@ def test_memory_that_runs_out_for_good_is_an_error_with_a_remedy(inputs: tuple[A
     assert torch.isfinite(latents).all()
 
 
+@pytest.mark.slow
 def test_a_pass_that_broke_off_half_way_leaves_nothing_behind(inputs: tuple[Appearance, MotionTokens]) -> None:
     expected, _, _ = clip(pipeline("resident"), inputs)
     models = build()
@@ -219,6 +223,7 @@ def test_other_errors_pass(inputs: tuple[Appearance, MotionTokens]) -> None:
     assert of.placement.mode == "resident"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "remedy"), [("resident", "Use memory = frugal.*or lower decode_chunk"), ("frugal", "Lower decode_chunk")])
 def test_the_decoder_says_what_would_help_and_changes_nothing(inputs: tuple[Appearance, MotionTokens], mode: str, remedy: str) -> None:
     models = build()

@@ -46,6 +46,7 @@ def motion() -> MotionTokens:
 SAMPLING = replace(CONFIG.sampling, steps=2, pad_frames=2)
 
 
+@pytest.mark.slow
 def test_a_run_gives_the_clip_and_its_warm_up(models: Any, appearance: Appearance, motion: MotionTokens) -> None:
     run = ClipSampler(models, appearance, motion, None, config=SAMPLING, seed=3)
     states = list(run.states("cpu"))
@@ -58,6 +59,7 @@ def test_a_run_gives_the_clip_and_its_warm_up(models: Any, appearance: Appearanc
     assert run.activation_bytes(torch.float32) == 2 * run.activation_bytes(torch.float16) > 1e6
 
 
+@pytest.mark.slow
 def test_the_preview_is_the_result_so_far(models: Any, appearance: Appearance, motion: MotionTokens) -> None:
     """At the end it is the result; at the beginning the portrait; in between it holds no noise."""
     states = list(ClipSampler(models, appearance, motion, None, config=replace(SAMPLING, steps=3), seed=3).states("cpu"))
@@ -101,6 +103,7 @@ def test_without_tokens_the_answer_has_the_type_of_the_question(models: Any) -> 
     assert torch.allclose(out[1, 2], stored, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_every_kernel_gives_the_same_picture(models: Any, appearance: Appearance, motion: MotionTokens) -> None:
     found = {}
     for kernel in ("auto", "math", "flash"):

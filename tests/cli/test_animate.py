@@ -19,6 +19,7 @@ from tests.cli.calls import NTSC, SIZE, Run, face, failure, result, tags, write_
 SMALL = "hyportrait/image_proj.safetensors"
 
 
+@pytest.mark.slow
 def test_animate_from_files_to_a_file(animate: Run, media: Path, tmp_path: Path) -> None:
     facts, frames = result(animate, tmp_path, "wide.png")
     output = tmp_path / "out/result.mp4"
@@ -39,6 +40,7 @@ def test_animate_from_files_to_a_file(animate: Run, media: Path, tmp_path: Path)
     assert "Synthetic" in tags(output)["description"]
 
 
+@pytest.mark.slow
 def test_without_json_one_line_sums_up_and_notes_go_to_stderr(animate: Run, tmp_path: Path) -> None:
     code, out, err = animate("portrait.png", "driving.mp4", "--frames", 2, "--no-provenance")
     assert code == 0
@@ -48,6 +50,7 @@ def test_without_json_one_line_sums_up_and_notes_go_to_stderr(animate: Run, tmp_
     assert not {"comment", "description"} & set(tags(tmp_path / "out/result.mp4"))
 
 
+@pytest.mark.slow
 def test_crop_and_compare_have_their_sizes_and_panels(animate: Run, media: Path, tmp_path: Path) -> None:
     facts, crop = result(animate, tmp_path, "portrait.png", "driving.mp4", "--view", "crop", "--start", 2, "--frames", 3)
     assert (facts["size"], len(crop)) == ([128, 128], 3)
@@ -63,6 +66,7 @@ def test_crop_and_compare_have_their_sizes_and_panels(animate: Run, media: Path,
         assert np.abs(animated - enlarged).mean() < 12 < np.abs(moving - enlarged).mean()
 
 
+@pytest.mark.slow
 def test_the_seed_alone_decides(animate: Run, tmp_path: Path) -> None:
     runs = []
     for seed in (7, 7, 8):
@@ -73,6 +77,7 @@ def test_the_seed_alone_decides(animate: Run, tmp_path: Path) -> None:
     assert facts["frames"] == 2
 
 
+@pytest.mark.slow
 def test_where_the_networks_wait_does_not_show_and_eight_bits_show_a_little(animate: Run, tmp_path: Path) -> None:
     def frames(*options: object) -> np.ndarray:
         _, found = result(animate, tmp_path, "portrait.png", "driving.mp4", "--frames", 2, "--view", "crop", *options)
@@ -85,6 +90,7 @@ def test_where_the_networks_wait_does_not_show_and_eight_bits_show_a_little(anim
     assert 0 < apart < 12
 
 
+@pytest.mark.slow
 def test_the_driving_sound_goes_along_unless_refused(animate: Run, media: Path, tmp_path: Path) -> None:
     import wave
 
@@ -98,11 +104,13 @@ def test_the_driving_sound_goes_along_unless_refused(animate: Run, media: Path, 
     assert result(animate, tmp_path, "two.png", "portrait.png", *beside)[0]["sound"] is True, "a picture has none of its own"
 
 
+@pytest.mark.slow
 def test_one_driving_frame_is_enough(animate: Run, tmp_path: Path) -> None:
     facts, frames = result(animate, tmp_path, "portrait.png", "one.mp4")
     assert facts["frames"] == len(frames) == 1
 
 
+@pytest.mark.slow
 def test_an_existing_result_is_replaced(animate: Run, tmp_path: Path) -> None:
     (tmp_path / "out/result.mp4").write_bytes(b"old")
     assert result(animate, tmp_path, "portrait.png", "one.mp4")[0]["frames"] == 1
@@ -111,6 +119,7 @@ def test_an_existing_result_is_replaced(animate: Run, tmp_path: Path) -> None:
 # Portraits of all kinds
 
 
+@pytest.mark.slow
 def test_the_face_asked_for_is_taken(animate: Run, tmp_path: Path) -> None:
     def left(which: object) -> np.ndarray:
         options = ("--portrait-face", which, "--view", "compare", "--frames", 1)
@@ -121,6 +130,7 @@ def test_the_face_asked_for_is_taken(animate: Run, tmp_path: Path) -> None:
     assert np.abs(left(1) - small).mean() < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", [(slice(None), slice(80, None)), (slice(80, None), slice(None))], ids=["left", "top"])
 def test_a_face_at_the_edge_of_the_picture_works(cut: tuple[slice, slice], animate: Run, media: Path, tmp_path: Path) -> None:
     picture = load_image(media / "portrait.png")[cut]
@@ -129,6 +139,7 @@ def test_a_face_at_the_edge_of_the_picture_works(cut: tuple[slice, slice], anima
     assert facts["size"] == [picture.shape[1], picture.shape[0]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["alpha", "palette", "grey", "turned"])
 def test_portraits_of_every_kind_work(kind: str, animate: Run, media: Path, tmp_path: Path) -> None:
     image = Image.open(media / "portrait.png").crop((0, 0, SIZE, SIZE - 16))
@@ -152,6 +163,7 @@ def test_portraits_of_every_kind_work(kind: str, animate: Run, media: Path, tmp_
 # Driving frames without a face
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["hold", "interpolate"])
 def test_frames_without_a_face_are_filled_and_counted(rule: str, animate: Run, tmp_path: Path) -> None:
     facts, frames = result(animate, tmp_path, "portrait.png", "gap.mp4", "--on-missing", rule)
@@ -159,6 +171,7 @@ def test_frames_without_a_face_are_filled_and_counted(rule: str, animate: Run, t
     assert f"2 of 6 frames lack the followed face and were filled by on_missing={rule}." in facts["notices"]
 
 
+@pytest.mark.slow
 def test_the_first_frame_without_a_face_stops_the_run_by_default(animate: Run, media: Path, tmp_path: Path) -> None:
     text = failure(animate, tmp_path, "portrait.png", "gap.mp4")
     assert text.startswith(f"{media / 'gap.mp4'}: No face found in frame 2. ")
@@ -166,6 +179,7 @@ def test_the_first_frame_without_a_face_stops_the_run_by_default(animate: Run, m
         assert remedy in text
 
 
+@pytest.mark.slow
 def test_frames_are_numbered_as_in_the_whole_video(animate: Run, tmp_path: Path) -> None:
     assert "No face found in frame 3. " in failure(animate, tmp_path, "portrait.png", "gap.mp4", "--start", 3)
     facts, _ = result(animate, tmp_path, "portrait.png", "gap.mp4", "--start", 4)

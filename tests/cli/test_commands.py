@@ -94,6 +94,7 @@ def test_a_usage_error_exits_with_2_and_names_it(arguments: list[str], named: st
 # Weights
 
 
+@pytest.mark.slow
 def test_init_inspect_and_convert(run: Run, tmp_path: Path) -> None:
     code, out, _ = run("init", tmp_path / "w", "--preset", "demo", "--seed", "4")
     assert code == 0
@@ -124,6 +125,7 @@ def test_inspect_exits_with_1_where_animate_could_not_load(run: Run, demo_weight
 # Bench
 
 
+@pytest.mark.slow
 def test_bench_flops_adds_up_the_branches_of_a_step(run: Run) -> None:
     code, out, _ = run("bench", "flops", "--preset", "demo", "--window", 2, "--appearance-guidance", 1.5, "--json")
     counts = json.loads(out)
@@ -140,6 +142,7 @@ def test_bench_flops_refuses_what_the_networks_cannot_take(option: str, value: i
     assert named in err
 
 
+@pytest.mark.slow
 def test_bench_step_weighs_the_unet(run: Run) -> None:
     call = ("bench", "step", "--preset", "demo", "--size", 32, "--window", 2, "--runs", 1, "--device", "cpu", "--dtype", "fp32", "--json")
     plain, stored = (json.loads(run(*call, "--unet-storage", storage)[1]) for storage in ("compute", "fp8"))

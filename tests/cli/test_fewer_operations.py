@@ -15,6 +15,7 @@ from tests.cli.calls import Run, failure, result, tags
 LAYER = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_v"
 
 
+@pytest.mark.slow
 def test_a_lora_changes_the_picture_and_the_provenance(animate: Run, tmp_path: Path) -> None:
     factors = {"lora_down": torch.randn(2, 96), "lora_up": torch.randn(96, 2)}
     save_file({f"{LAYER}.{name}.weight": factor for name, factor in factors.items()}, tmp_path / "a.safetensors")
@@ -35,6 +36,7 @@ def test_a_lora_that_is_none_is_refused(animate: Run, tmp_path: Path) -> None:
     assert f"1 of its 1 keys find no layer, first '{LAYER}_2.lora_down.weight'" in said
 
 
+@pytest.mark.slow
 def test_few_steps(animate: Run, tmp_path: Path) -> None:
     runs = []
     for sampler in ("euler", "lcm"):
@@ -43,6 +45,7 @@ def test_few_steps(animate: Run, tmp_path: Path) -> None:
     assert runs[0] != runs[1]
 
 
+@pytest.mark.slow
 def test_kept_features(animate: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What they change is too little for a video of untrained networks to show: steps are counted."""
     begin, begun = DeepReuse.begin, []

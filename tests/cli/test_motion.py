@@ -23,6 +23,7 @@ def written(path: Path, frames: int, turn: float = 0.0) -> None:
     MotionTokens(tokens, torch.full((frames, 3), turn), torch.zeros(frames, 3), Fraction(25), "released").save(path)
 
 
+@pytest.mark.slow
 def test_motion_is_saved_shown_edited_and_reused(run: Run, media: Path, demo_weights: Path, tmp_path: Path) -> None:
     portrait, driving = media / "portrait.png", media / "driving.mp4"
     saved, edited, out = tmp_path / "a.safetensors", tmp_path / "b.safetensors", tmp_path / "out.mp4"
@@ -62,6 +63,7 @@ def test_motions_are_trimmed_mixed_and_joined(run: Run, tmp_path: Path) -> None:
     assert len(made("join", first, second, "--blend", 2)) == 11
 
 
+@pytest.mark.slow
 def test_the_file_s_format_and_numbers_do_not_make_the_encoders_others(run: Run, media: Path, demo_weights: Path, tmp_path: Path) -> None:
     """A motion goes on with the same weights in another dtype, and with none that were trained otherwise."""
     from hp_core.weights.tools import init_folder

@@ -17,6 +17,7 @@ from hp_core.request import AnimateOptions, Driver
 from tests.cli.calls import NTSC, SIZE, Run, face, failure, result, write_video
 
 
+@pytest.mark.slow
 def test_two_people_each_with_their_own_driver(animate: Run, media: Path, tmp_path: Path) -> None:
     alone = result(animate, tmp_path, "two.png", "driving.mp4", "--portrait-face", "leftmost", "--crf", 1)[1]
     other = result(animate, tmp_path, "two.png", "gap.mp4", "--portrait-face", "rightmost", "--on-missing", "hold", "--crf", 1)[1]
@@ -30,6 +31,7 @@ def test_two_people_each_with_their_own_driver(animate: Run, media: Path, tmp_pa
         assert np.abs(whole[far_right].astype(int) - two[far_right]).mean() < 2
 
 
+@pytest.mark.slow
 def test_a_square_is_not_pasted_over_a_neighbour(animate: Run, media: Path, tmp_path: Path) -> None:
     """Faces side by side: the second one's square holds the first face, standing still."""
     near = np.full((SIZE, 2 * SIZE, 3), 200, np.uint8)
@@ -45,6 +47,7 @@ def test_a_square_is_not_pasted_over_a_neighbour(animate: Run, media: Path, tmp_
     assert any("stands still" in notice for notice in facts["notices"])
 
 
+@pytest.mark.slow
 def test_two_people_of_one_video_drive_two_others(animate: Run, media: Path, tmp_path: Path) -> None:
     from hp_core.commands.parse import person
 
@@ -69,6 +72,7 @@ def test_the_part_of_another_driver_is_the_same_seconds() -> None:
     assert smile.part(AnimateOptions(start=20, frames=3), NTSC) == (0, 3), "a picture has no beginning to leave out"
 
 
+@pytest.mark.slow
 def test_motion_is_edited_on_the_way(animate: Run, media: Path, tmp_path: Path) -> None:
     facts, _ = result(animate, tmp_path, "portrait.png", "driving.mp4", "--stretch", 4, "--hold-after", 2, "--fps", 10)
     assert (facts["frames"], facts["fps"]) == (6, "10")
@@ -79,6 +83,7 @@ def test_motion_is_edited_on_the_way(animate: Run, media: Path, tmp_path: Path) 
     assert all(np.abs(plain - other).mean() > 0.5 for other in moved)
 
 
+@pytest.mark.slow
 def test_the_face_nearest_to_a_point_is_taken(animate: Run, tmp_path: Path) -> None:
     def still(which: str) -> np.ndarray:
         options = ("--portrait-face", which, "--view", "compare", "--frames", 1)
@@ -88,17 +93,20 @@ def test_the_face_nearest_to_a_point_is_taken(animate: Run, tmp_path: Path) -> N
     assert np.abs(still("390,120") - still("leftmost")).mean() > 10
 
 
+@pytest.mark.slow
 def test_a_picture_drives_as_well(animate: Run, media: Path, tmp_path: Path) -> None:
     facts, frames = result(animate, tmp_path, "portrait.png", "two.png", "--frames", 3)
     assert (facts["frames"], facts["fps"]) == (3, "25")
     assert len(frames) == 3
 
 
+@pytest.mark.slow
 def test_a_skeleton_from_the_face_track_is_said_to_be_one(animate: Run, tmp_path: Path) -> None:
     facts, _ = result(animate, tmp_path, "portrait.png", "driving.mp4", "--pose", "paper", "--pose-lock", "x", "--pose-strength", 0.5)
     assert any("a neck estimated below it" in notice for notice in facts["notices"])
 
 
+@pytest.mark.slow
 def test_a_crop_that_follows_and_a_pasted_face(animate: Run, tmp_path: Path) -> None:
     options = ("--crop", "follow", "--stiffness", 2, "--paste", "face", "--match-colour")
     facts, frames = result(animate, tmp_path, "wide.png", "driving.mp4", *options)
@@ -107,6 +115,7 @@ def test_a_crop_that_follows_and_a_pasted_face(animate: Run, tmp_path: Path) -> 
     assert result(animate, tmp_path, "wide.png", "driving.mp4", "--crop", "follow", "--view", "compare")[0]["size"] == [768, 256]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "named"),
     [
@@ -146,6 +155,7 @@ def test_mistakes_about_faces_and_pose_are_named(
     assert named in " ".join(failure(animate, tmp_path, "portrait.png", "driving.mp4", *given).split())
 
 
+@pytest.mark.slow
 def test_the_mask_says_where_the_picture_is_changed(animate: Run, media: Path, tmp_path: Path) -> None:
     also = ("--portrait-face", "leftmost", "--also", f"rightmost={media / 'driving.mp4'}", "--frames", 1, "--crf", 1)
     facts, frames = result(animate, tmp_path, "two.png", "driving.mp4", *also, "--mask", tmp_path / "mask.png")
@@ -158,12 +168,14 @@ def test_the_mask_says_where_the_picture_is_changed(animate: Run, media: Path, t
     assert changed[mask == 255].mean() > 5
 
 
+@pytest.mark.slow
 def test_a_picture_drives_somebody_else_beside_a_skeleton(animate: Run, media: Path, tmp_path: Path) -> None:
     """It has no frame rate of its own that could differ from the first driver's."""
     also = ("--portrait-face", "leftmost", "--also", f"rightmost={media / 'portrait.png'}")
     assert result(animate, tmp_path, "two.png", "driving.mp4", *also, "--pose", "paper", "--expression", 0.5)[0]["frames"] == 6
 
 
+@pytest.mark.slow
 def test_strength_of_a_picture_is_said_to_change_nothing(animate: Run, tmp_path: Path) -> None:
     facts, _ = result(animate, tmp_path, "portrait.png", "two.png", "--frames", 2, "--expression", 2)
     assert any("its own neutral frame" in notice for notice in facts["notices"])
@@ -172,6 +184,7 @@ def test_strength_of_a_picture_is_said_to_change_nothing(animate: Run, tmp_path:
     )
 
 
+@pytest.mark.slow
 def test_the_head_of_a_longer_clip_has_its_own_face_and_its_own_rest(animate: Run, media: Path, tmp_path: Path) -> None:
     """Kept at its speed it lends three frames, and the one in which it looks at rest comes later."""
     write_video(media / "pair.mp4", [np.array(Image.open(media / "two.png"))] * 8)
@@ -220,6 +233,7 @@ def test_a_picture_has_no_later_frame_to_begin_with(animate: Run, media: Path, t
         AnimateOptions(on_missing="skip")
 
 
+@pytest.mark.slow
 def test_the_person_of_another_picture_is_found(animate: Run, media: Path, tmp_path: Path) -> None:
     from hp_core.weights.catalog import DEMO_WEIGHTS
 
@@ -234,6 +248,7 @@ def test_the_person_of_another_picture_is_found(animate: Run, media: Path, tmp_p
     assert np.abs(found - still("--portrait-face", "leftmost")).mean() > 10
 
 
+@pytest.mark.slow
 def test_dwpose_beside_the_weights_gives_the_pose(animate: Run, demo_weights: Path, tmp_path: Path) -> None:
     pytest.importorskip("rtmlib")
     from tests.pose.test_dwpose import LEFT, detector, estimator

@@ -78,6 +78,7 @@ def test_one_system_can_be_judged_alone(tmp_path: Path) -> None:
     assert facts["differences"] == {}
 
 
+@pytest.mark.slow
 def test_the_model_sees_pixels_alone_and_the_seed_decides(demo_weights: Path) -> None:
     from hp_core.evaluation.animators import PipelineAnimator
 

@@ -183,6 +183,7 @@ def test_identity_does_not_depend_on_the_order_of_frames(reader: MotionReader) -
     assert faceless.value is None
 
 
+@pytest.mark.slow
 def test_identity_falls_from_the_portraits_person_to_the_driver(once: ReadOnce) -> None:
     """Frames cross-faded towards another person, under the demo weights' own ArcFace; exact pairs of the drawn world."""
     from hp_core.appearance.identity import ArcFaceOnnx
@@ -267,6 +268,7 @@ JUDGES: list[tuple[str, Callable[[], Metric], tuple[str, ...]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "harm"), [pytest.param(make, harm, id=f"{name}-{harm}") for name, make, harms in JUDGES for harm in harms]
 )

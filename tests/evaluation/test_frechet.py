@@ -198,6 +198,7 @@ def kinetics(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_fid_vid_takes_the_published_names(kinetics: Path, tmp_path: Path) -> None:
     """53 convolutions with their norms, as a ResNet-50 has, and 2048 features; 46.2 M parameters less the classifier."""
     net = ResNet3d()
@@ -212,6 +213,7 @@ def test_fid_vid_takes_the_published_names(kinetics: Path, tmp_path: Path) -> No
         FidVid(tmp_path / "broken.pth", "truth", CPU)
 
 
+@pytest.mark.slow
 def test_fid_vid_is_one_row_a_clip(kinetics: Path) -> None:
     fid_vid = FidVid(kinetics, "truth", CPU)
     rng = np.random.default_rng(0)

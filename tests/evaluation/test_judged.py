@@ -108,6 +108,7 @@ def test_metrics_on_sets_are_over_all_pairs_of_a_system(world: Path, tmp_path: P
     assert done.settings["metrics"]["fvd"]["stride"] == 10
 
 
+@pytest.mark.slow
 def test_faces_are_counted_and_what_needs_them_is_a_blank(reader: MotionReader, tmp_path: Path) -> None:
     del reader  # skips where MediaPipe's model is absent
     truth = HeldOutPair(0).truth(6, 128)

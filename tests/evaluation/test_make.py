@@ -38,6 +38,7 @@ def made(pipeline: PortraitPipeline, rows: list[Row], folder: Path) -> tuple[lis
     return with_notices(Maker(pipeline, steps=1, crop="whole").make(rows, folder, "demo"))
 
 
+@pytest.mark.slow
 def test_each_is_what_it_would_be_alone(pipeline: PortraitPipeline, asked: list[Row], tmp_path: Path) -> None:
     rows, notices = made(pipeline, asked, tmp_path / "made")
     assert [row.pair for row in rows] == [row.pair for row in asked]
@@ -52,6 +53,7 @@ def test_each_is_what_it_would_be_alone(pipeline: PortraitPipeline, asked: list[
         assert np.array_equal(np.stack(list(read_frames(row.result))), np.stack(list(read_frames(alone))))
 
 
+@pytest.mark.slow
 def test_writing_goes_on_beside_the_next_clip(
     pipeline: PortraitPipeline, asked: list[Row], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,6 +78,7 @@ def test_writing_goes_on_beside_the_next_clip(
     assert threads.isdisjoint({threading.current_thread()})
 
 
+@pytest.mark.slow
 def test_a_clip_that_cannot_be_written_is_left_out_by_its_own_name(
     pipeline: PortraitPipeline, asked: list[Row], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,6 +95,7 @@ def test_a_clip_that_cannot_be_written_is_left_out_by_its_own_name(
     assert notices == [f"The pair '{asked[1].pair}' is left out: No space left."]
 
 
+@pytest.mark.slow
 def test_a_portrait_without_a_face_is_left_out(pipeline: PortraitPipeline, asked: list[Row], tmp_path: Path) -> None:
     empty = tmp_path / "empty.png"
     Image.fromarray(np.zeros((128, 128, 3), np.uint8)).save(empty)

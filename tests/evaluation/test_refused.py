@@ -132,6 +132,7 @@ def test_names_and_options_are_refused_before_anything_is_read(world: Path, tmp_
 # A stopped run
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_and_comes_to_the_same_report(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = judge(world, tmp_path / "whole").facts()
     stage = evaluate_manifest(world, tmp_path / "out", metrics=QUICK, device="cpu")

@@ -73,6 +73,7 @@ def test_tables_have_the_papers_columns_and_units(world: Path, tmp_path: Path, r
     assert lines[0].split(",")[:4] == ["pair", "system", "frames", "error"]
 
 
+@pytest.mark.slow
 def test_the_command_prints_tables_or_json(world: Path, tmp_path: Path, run: Run) -> None:
     code, out, error = run("evaluate", "--manifest", world, "--metrics", "psnr, ssim", "-o", tmp_path / "out")
     assert (code, "PSNR (dB) ↑" in out, "Differences on the same pairs" in out) == (0, True, True), error

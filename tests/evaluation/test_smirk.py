@@ -126,6 +126,7 @@ def test_variants_of_the_distance_by_hand() -> None:
     assert frame_distance("apd", np.array([[0.1, -0.2, 0.3]]), np.zeros((1, 3)))[0] == pytest.approx(0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TITLES)
 def test_a_clip_is_at_distance_zero_from_itself(name: str, encoder: SmirkEncoder) -> None:
     rng = np.random.default_rng(0)
@@ -153,6 +154,7 @@ def test_a_checkpoint_of_another_model_is_named(tmp_path: Path) -> None:
         SmirkEncoder.load(tmp_path / "b.pt", CPU)
 
 
+@pytest.mark.slow
 def test_distances_grow_with_the_delay_of_a_drawn_face(encoder: SmirkEncoder, reader: MotionReader) -> None:
     from hp_core.demo.world import HeldOutPair
 

@@ -123,6 +123,7 @@ def test_warp_keeps_the_last_frame_where_the_driver_is_gone(cases: list[Case], r
     assert (blind.held, (blind.frames == cases[0].portrait).all()) == (FRAMES, True)
 
 
+@pytest.mark.slow
 def test_staring_is_the_truth_but_for_the_gaze() -> None:
     for case in demo_cases(2, 24, SIZE):
         frames = staring(case).frames
@@ -136,6 +137,7 @@ def test_staring_is_the_truth_but_for_the_gaze() -> None:
 # The runner
 
 
+@pytest.mark.slow
 def test_a_perfect_system_gets_perfect_scores_and_still_gets_none_for_motion(cases: list[Case], reader: MotionReader) -> None:
     truths = {case.index: case.truth for case in cases}
     systems = {"still": from_pixels(still), "perfect": from_pixels(lambda portrait, driving, seed: truths[seed].copy())}
@@ -220,6 +222,7 @@ def test_pooled_and_per_pair_correlation_differ_where_pairs_differ(cases: list[C
     assert yaw["pooled"] > 0.9
 
 
+@pytest.mark.slow
 def test_a_report_survives_its_files(cases: list[Case], reader: MotionReader, tmp_path: Path) -> None:
     def noise(case: Case) -> Answer:
         return Answer(np.random.default_rng(0).integers(0, 256, case.truth.shape, np.uint8))

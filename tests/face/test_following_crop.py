@@ -38,6 +38,7 @@ def test_stiffness_has_limits(stiffness):
         FaceTracker(Scripted([]), CONFIG, crop="follow", stiffness=stiffness)
 
 
+@pytest.mark.slow
 @CLIPS
 @given(stiffnesses, st.floats(-15, 15), st.floats(40, 70), st.integers(1, 60))
 @example(stiffness=0, speed=1.5, side=41.0, frames=4)  # whose corners lie between pixels
@@ -51,6 +52,7 @@ def test_a_face_of_constant_speed_stays_where_it_is_in_its_crop(stiffness, speed
     assert np.ptp(result.squares[inside, 2] - result.squares[inside, 0]) <= 1 if inside.any() else True
 
 
+@pytest.mark.slow
 @CLIPS
 @given(stiffnesses, st.floats(0, 340), st.floats(0, 240), st.floats(20, 60), st.integers(1, 50))
 def test_a_still_face_gives_the_fixed_crop(stiffness, x, y, side, frames):
@@ -101,6 +103,7 @@ def test_a_jump_is_met_halfway_without_lag():
     assert (np.diff(followed) >= 0).all()
 
 
+@pytest.mark.slow
 @CLIPS
 @given(stiffnesses, st.integers(0, 1000))
 def test_squares_stay_in_the_picture(stiffness, seed):

@@ -72,6 +72,7 @@ def test_mediapipe_portrait(portrait_face: Face, media_landmarks: Path) -> None:
     assert -60 < transform[2, 3] < -10, "centimetres in front of the camera"
 
 
+@pytest.mark.slow
 def test_mediapipe_video_frames_do_not_depend_on_earlier_ones(mediapipe: FaceAnalyzer, driving_video: Path, media_landmarks: Path) -> None:
     av = pytest.importorskip("av")
     load_file = pytest.importorskip("safetensors.numpy").load_file
@@ -163,6 +164,7 @@ def test_mediapipe_wrong_picture_and_closed(mediapipe: FaceAnalyzer) -> None:
         other.detect(blank(64, 64))
 
 
+@pytest.mark.slow
 def test_mediapipe_left_open_ends_quietly(mediapipe: FaceAnalyzer) -> None:
     script = "from hp_core.face.analyzer import create_analyzer; analyzer = create_analyzer('mediapipe')"
     root = Path(__file__).parents[2]

@@ -79,6 +79,7 @@ def test_without_noise_it_is_refused():
         make_solver("lcm")
 
 
+@pytest.mark.slow
 def test_the_seed_of_the_run_reaches_the_solver():
     config = PortraitConfig.demo()
     latent, side = (config.vae["latent_channels"], 8, 8), 8 * config.vae_scale_factor

@@ -70,6 +70,7 @@ def test_the_outer_blocks_find_what_the_deep_ones_left(nets):
         assert not torch.allclose(other, unet(sample * 1.1, 1.0, **inputs), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_latents_that_do_not_change_give_the_same(nets):
     """Two windows side by side; the second and third step use what the first one kept."""
     sampling = replace(SAMPLING, overlap=0, shift=0)
@@ -78,6 +79,7 @@ def test_latents_that_do_not_change_give_the_same(nets):
     assert torch.equal(exact[-1].latents, reused[-1].latents)
 
 
+@pytest.mark.slow
 def test_every_n_th_step_is_whole_and_the_states_are_the_same(nets):
     exact, reused = run(nets, SAMPLING), run(nets, replace(SAMPLING, reuse_every=2))
     assert [(s.step, s.evaluation, s.evaluations, s.sigma) for s in exact] == [
@@ -91,6 +93,7 @@ def test_every_n_th_step_is_whole_and_the_states_are_the_same(nets):
     assert torch.equal(whole[-1].latents, run(nets, replace(SAMPLING, steps=1))[-1].latents)
 
 
+@pytest.mark.slow
 def test_operations_are_saved(nets):
     def operations(every: int) -> int:
         with FlopCounterMode(display=False) as counter:

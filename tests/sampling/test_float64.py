@@ -46,6 +46,7 @@ def modules() -> dict[str, Any]:
     return {name: build_module(name, CONFIG).eval().requires_grad_(False) for name in names}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_the_loop_and_its_networks(modules: dict[str, Any], sampler: str) -> None:
     schedule = make_schedule(CONFIG.scheduler, 3, sampler)  # made on the host, with numpy

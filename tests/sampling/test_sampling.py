@@ -148,6 +148,7 @@ def run(nets, *, frames=7, seed=0, motion_scale=1.0, sampling=None, noise=None, 
     )
 
 
+@pytest.mark.slow
 def test_the_loop_reports_every_evaluation(nets):
     states = run(nets)
     # 3 windows, 2 steps, 2 branches (equal scales), and the end
@@ -157,6 +158,7 @@ def test_the_loop_reports_every_evaluation(nets):
     assert states[-1].latents.shape == (7, CHANNELS, 8, 8)
 
 
+@pytest.mark.slow
 def test_two_branches_equal_three(nets):
     """With equal scales the middle branch cancels: almost-equal scales, which evaluate it, give almost the same."""
     sampling = SamplingConfig(steps=2, window=4, overlap=1, shift=1)
@@ -167,6 +169,7 @@ def test_two_branches_equal_three(nets):
     assert error < 1e-5
 
 
+@pytest.mark.slow
 def test_seed_decides_and_global_state_does_not(nets):
     first = run(nets, seed=3)[-1].latents
     torch.manual_seed(99)
@@ -177,6 +180,7 @@ def test_seed_decides_and_global_state_does_not(nets):
     assert not torch.equal(first, run(nets, seed=4)[-1].latents)
 
 
+@pytest.mark.slow
 def test_motion_reaches_the_result(nets):
     assert not torch.allclose(run(nets)[-1].latents, run(nets, motion_scale=3.0)[-1].latents, atol=1e-3)
 
@@ -214,6 +218,7 @@ def test_pose_padding_repeats_the_first_frame():
     assert pose.index.tolist() == [2, 2, 2, 1, 0, 2, 2]
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_clip():
     from hp_core.bench.memory import memory_config, peak_memory
 
@@ -224,6 +229,7 @@ def test_memory_does_not_grow_with_the_clip():
     assert long["peak_bytes"] <= 1.1 * short["peak_bytes"] + 4 * long["latent_bytes"]
 
 
+@pytest.mark.slow
 def test_guidance_outside_its_interval_is_one_branch(nets):
     schedule = make_schedule(svd_scheduler(), 3)
     always = SamplingConfig(steps=3, window=4, overlap=1, appearance_guidance=(2.0, 2.0), motion_guidance=(3.0, 3.0))
@@ -234,6 +240,7 @@ def test_guidance_outside_its_interval_is_one_branch(nets):
     assert len(run(nets, frames=4, sampling=inside)) - 1 == 2 * (1 + 3 + 1)
 
 
+@pytest.mark.slow
 def test_an_early_end_leaves_noise(nets):
     sampling = SamplingConfig(steps=3, window=4, overlap=1)
     whole, part = run(nets, frames=4, sampling=sampling), run(nets, frames=4, sampling=replace(sampling, end_step=2))
@@ -243,6 +250,7 @@ def test_an_early_end_leaves_noise(nets):
     assert torch.equal(part[-1].latents, next(state.latents for state in whole if state.step == 2)), "the same steps as far as they go"
 
 
+@pytest.mark.slow
 def test_a_late_beginning_stays_near_the_portrait(nets):
     reference = torch.randn(1, CHANNELS, 8, 8, generator=torch.Generator().manual_seed(5)) * 0.18215
     sampling = SamplingConfig(steps=4, window=4, overlap=1)
@@ -266,6 +274,7 @@ def test_one_window_on_a_line_is_the_unet_on_the_whole_clip(nets):
     torch.testing.assert_close(states[-1].latents, same[-1].latents, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scales", [(2.0, 2.0), (2.0, 1.5), (1.0, 1.0)])
 def test_branches_together_are_the_branches_one_by_one(nets, scales):
     one = SamplingConfig(steps=2, window=4, overlap=1, shift=1, appearance_guidance=(scales[0],) * 2, motion_guidance=(scales[1],) * 2)

@@ -42,6 +42,7 @@ def test_solvers_are_diffusers(sampler, steps):
         torch.testing.assert_close(scale_input(ours, sigmas[index + 1]), theirs, rtol=2e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", DIFFUSERS)
 def test_second_order_needs_fewer_steps_than_euler(sampler):
     def solved(name: str, steps: int) -> torch.Tensor:

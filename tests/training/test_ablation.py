@@ -93,6 +93,7 @@ def test_each_is_rebuilt_from_its_files(part: str, tmp_path: Path) -> None:
     assert read_config(tmp_path) == config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ABLATIONS)
 def test_what_is_left_trains(part: str, tmp_path: Path) -> None:
     model = tiny.config().without(part)

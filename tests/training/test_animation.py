@@ -69,6 +69,7 @@ def gradients(task: AnimationTask, steps: int = 2) -> dict[str, Tensor | None]:
 LEADS_NOWHERE = re.compile(r"mask_token|adapter\.(branch\d|cross_attn\.image_proj)")  # in the released adapters
 
 
+@pytest.mark.slow
 def test_every_trained_tensor_gets_a_gradient_and_no_other(stores: tuple[Store, Store]) -> None:
     task = make(stores)
     for name, gradient in gradients(task, 4).items():
@@ -88,6 +89,7 @@ def test_frozen_dinov2_trains_its_adapters_alone(stores: tuple[Store, Store]) ->
     assert {name.split(".")[0] for name in trained} == set(TRAINED)
 
 
+@pytest.mark.slow
 def test_faces_are_compared_where_the_motion_is_known(stores: tuple[Store, Store]) -> None:
     """What is compared in pictures is added to the v loss for clips that see the motion, and the encoder that looks stays as it is."""
     model = tiny.config()
@@ -192,6 +194,7 @@ def test_a_batch_depends_on_the_step_alone_and_is_shared_out(stores: tuple[Store
     assert torch.equal(maps[0], torch.cat(maps[1:]))
 
 
+@pytest.mark.slow
 def test_states_come_in_their_shares(stores: tuple[Store, Store]) -> None:
     task = make(stores, replace(SETTINGS, optim=OptimConfig(batch=400), frames=1))
     batch = task.batch(0, range(400))
@@ -257,6 +260,7 @@ def test_skeletons_lose_the_edges_they_are_told_to() -> None:
     assert not draw_skeleton(points, 64).any(), "points that nobody saw are not drawn"
 
 
+@pytest.mark.slow
 def test_validation_writes_a_video_and_export_every_module(stores: tuple[Store, Store], tmp_path: Path) -> None:
     exported: dict[str, Any] = {}
     task = make(stores, replace(SETTINGS, validation_steps=2), exported)
@@ -279,6 +283,7 @@ def test_validation_shows_the_skeleton_where_most_clips_are_trained_with_theirs(
     assert not torch.allclose(black.redraw(0, device), often.redraw(0, device))
 
 
+@pytest.mark.slow
 def test_a_step_on_several_threads_has_the_same_gradients_each_time(stores: tuple[Store, Store]) -> None:
     """All frames show the black pose map, whose gradient is a sum over them; a resumed run needs it in one order."""
     task = make(stores, replace(SETTINGS, pose=0.0, drop_all=0.0, drop_motion=0.0))
@@ -297,6 +302,7 @@ def test_a_step_on_several_threads_has_the_same_gradients_each_time(stores: tupl
     assert {name for again in seen[1:] for name, gradient in again.items() if not torch.equal(gradient, seen[0][name])} == set()
 
 
+@pytest.mark.slow
 def test_a_resumed_run_equals_an_uninterrupted_one(stores: tuple[Store, Store], tmp_path: Path) -> None:
     """Conditions, noise and windows are drawn by step, and a validation on the way draws of nobody's numbers."""
     optim = OptimConfig(steps=5, batch=4, lr=1e-3, warmup=2, decay="cosine", ema=0.9, accumulate=2)

@@ -50,6 +50,7 @@ def test_a_clip_is_the_same_every_time_and_its_arrays_fit() -> None:
     assert one.labels["expression"].shape == (7, 8)
 
 
+@pytest.mark.slow
 def test_workers_give_what_one_process_gives() -> None:
     clips = list(source().read(source().keys))
     assert [clip.key for clip in clips] == source().keys == ["rendered-0000000", "rendered-0000001", "rendered-0000002"]
@@ -94,6 +95,7 @@ def build(folder: Path, clips: int = 3, facts: Any = None, encode: Any = pixels)
     return result(build_store(source(), source().keys[:clips], folder, encode, facts or {"a": 1}))
 
 
+@pytest.mark.slow
 def test_a_store_gives_back_any_rows(tmp_path: Path) -> None:
     clip = source()[1]
     store = build(tmp_path)
@@ -104,6 +106,7 @@ def test_a_store_gives_back_any_rows(tmp_path: Path) -> None:
     assert torch.equal(store.read(1, ("frames",), slice(2, 4))["frames"], torch.from_numpy(clip.frames[2:4]))
 
 
+@pytest.mark.slow
 def test_an_interrupted_store_goes_on_and_is_not_used_before(tmp_path: Path) -> None:
     seen: list[str] = []
 
@@ -124,6 +127,7 @@ def test_an_interrupted_store_goes_on_and_is_not_used_before(tmp_path: Path) -> 
     assert seen == [first, second, first, third], "the whole one was made again"
 
 
+@pytest.mark.slow
 def test_a_store_keeps_few_files_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hp_core.training.store._OPEN", 2)
     store, maps = build(tmp_path), Path("/proc/self/maps")
@@ -134,6 +138,7 @@ def test_a_store_keeps_few_files_open(tmp_path: Path, monkeypatch: pytest.Monkey
         assert sum(str(tmp_path) in line for line in maps.read_text().splitlines()) <= 2
 
 
+@pytest.mark.slow
 def test_processes_share_the_clips_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "1")
@@ -145,6 +150,7 @@ def test_processes_share_the_clips_out(tmp_path: Path, monkeypatch: pytest.Monke
     assert build(tmp_path).keys == [first, second, third]
 
 
+@pytest.mark.slow
 def test_a_store_that_tells_more_than_is_asked_is_taken(tmp_path: Path) -> None:
     build(tmp_path, facts={"data": {"seed": 1, "shards": "/elsewhere"}, "gone": 1})
     assert len(build(tmp_path, facts={"data": {"seed": 1}})) == 3
@@ -153,6 +159,7 @@ def test_a_store_that_tells_more_than_is_asked_is_taken(tmp_path: Path) -> None:
             build(tmp_path, facts=facts)
 
 
+@pytest.mark.slow
 def test_a_store_that_will_not_fit_is_refused_before_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hp_core.training.store.MEASURED", 2)
     size = build(tmp_path / "one", clips=1).folder.joinpath(f"{source().keys[0]}.safetensors").stat().st_size
@@ -175,6 +182,7 @@ def test_clips_that_were_lost_are_told_again(tmp_path: Path) -> None:
         assert any(words in event.text for event in events if isinstance(event, Notice))
 
 
+@pytest.mark.slow
 def test_a_store_of_other_settings_is_refused(tmp_path: Path) -> None:
     build(tmp_path, 1)
     with pytest.raises(PortraitError, match="made with other settings or weights"):
@@ -284,6 +292,7 @@ def test_videos_of_one_person_each_lose_nothing_and_one_person_alone_is_trained_
     assert split(alone, 2) == (list(alone)[2:], list(alone)[:2], False)
 
 
+@pytest.mark.slow
 def test_a_damaged_clip_is_named(tmp_path: Path) -> None:
     store = build(tmp_path, 1)
     (tmp_path / f"{store.keys[0]}.safetensors").write_bytes(b"broken")

@@ -52,6 +52,7 @@ def task(networks: tuple[PortraitConfig, dict[str, Any]], store: Store, settings
     return DecoderTask(fresh["vae"], fresh["expression"], settings, model, store, store, saved.update)
 
 
+@pytest.mark.slow
 def test_what_is_stored_is_what_validation_would_draw(
     networks: tuple[PortraitConfig, dict[str, Any]], encode: PredictionEncoder, store: Store, tmp_path: Path
 ) -> None:
@@ -77,6 +78,7 @@ def test_latents_come_from_the_encoder_or_from_the_unet(
     assert batch["images"].shape == (4, 3, 64, 64)
 
 
+@pytest.mark.slow
 def test_nothing_but_the_decoder_learns(networks: tuple[PortraitConfig, dict[str, Any]], store: Store, tmp_path: Path) -> None:
     saved: dict[str, Any] = {}
     this = task(networks, store, SETTINGS, saved)

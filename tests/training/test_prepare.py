@@ -159,6 +159,7 @@ def test_directions_of_the_rotation(column: int, name: str, analyzer: FaceAnalyz
     assert np.abs(np.delete(change, column)).max() < 12
 
 
+@pytest.mark.slow
 def test_every_reason_to_drop(run: Run, tmp_path: Path):
     folder = tmp_path / "videos"
     folder.mkdir()

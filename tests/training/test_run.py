@@ -55,6 +55,7 @@ def test_from_videos_to_weights(tmp_path: Path, run: Run) -> None:
     assert (folder / "animation" / "metrics.jsonl").is_file()
 
 
+@pytest.mark.slow
 def test_a_broken_clip_is_counted_and_the_rest_is_trained_on(tmp_path: Path, run: Run) -> None:
     shards = tmp_path / "shards"
     source = tiny.RenderedSource(replace(tiny.DATA, clips=4), PortraitConfig.demo().face)
@@ -68,6 +69,7 @@ def test_a_broken_clip_is_counted_and_the_rest_is_trained_on(tmp_path: Path, run
     assert any("could not be read and are left out" in notice for notice in json.loads(out)["notices"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -111,6 +111,7 @@ def test_latents_that_would_not_reach_the_last_block_are_refused() -> None:
     assert all(torch.equal(value, before[name]) for name, value in vae.state_dict().items())
 
 
+@pytest.mark.slow
 def test_the_identity_encoder_learns_and_has_arcfaces_interface(stores: tuple[Store, Store], tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     task = IdentityTask(IdentityTraining(optim=replace(OPTIM, batch=12), width=8), *stores, tmp_path / "arcface" / "arcface.onnx")
@@ -132,6 +133,7 @@ def test_the_identity_encoder_learns_and_has_arcfaces_interface(stores: tuple[St
     np.testing.assert_allclose(embedded, expected, atol=1e-3)  # the file holds 8 bits a weight
 
 
+@pytest.mark.slow
 def test_one_person_is_not_enough_for_an_identity(tmp_path: Path) -> None:
     source = RenderedSource(tiny.DATA, tiny.config().face)
     store = result(build_store(source, source.keys[:1], tmp_path, pixels, {}))
@@ -258,6 +260,7 @@ def test_files_that_came_later_are_taken_and_other_settings_refused(tmp_path: Pa
         result(prepare_weights(TrainConfig(preset="demo"), weights))
 
 
+@pytest.mark.slow
 def test_what_another_run_left_untrained_is_untrained_here(tmp_path: Path) -> None:
     """Its file is there, and random all the same."""
     result(prepare_weights(TrainConfig(preset="demo"), tmp_path / "one"))
@@ -315,6 +318,7 @@ def test_parts_of_a_batch_redraw_the_pairs_of_the_whole(stores: tuple[Store, Sto
     assert losses[0] == pytest.approx((losses[1] + losses[2]) / 2, rel=1e-5), "small faces weigh as much in every share"
 
 
+@pytest.mark.slow
 def test_a_truth_that_some_clips_lack_is_told_before_training(stores: tuple[Store, Store], tmp_path: Path) -> None:
     known, source = stores[0], RenderedSource(tiny.DATA, tiny.config().face, first=0)
 

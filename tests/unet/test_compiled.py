@@ -64,6 +64,7 @@ def run(nets: Any, frames: int, **changes: Any) -> torch.Tensor:
     return list(states)[-1].latents
 
 
+@pytest.mark.slow
 def test_clips_of_other_lengths_are_not_compiled_again(nets: Any) -> None:
     """Traced and run as it is; every second step takes kept features, and a clip shorter than a window is one of the lengths."""
     from torch._dynamo.utils import counters

@@ -95,6 +95,7 @@ def kept_for_the_way_back(unet, inputs) -> int:
     return sum(sizes)
 
 
+@pytest.mark.slow
 def test_gradients_reach_tokens_with_and_without_checkpointing(unet, inputs):
     motion = inputs["motion"].clone().requires_grad_()
     unet(**inputs | {"motion": motion}).square().mean().backward()
@@ -111,6 +112,7 @@ def test_gradients_reach_tokens_with_and_without_checkpointing(unet, inputs):
     torch.testing.assert_close(motion.grad, plain, rtol=1e-3, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_operations_of_a_released_step():
     counts = count_flops(PortraitConfig.released())
     assert counts["step_tflop"] <= 64.5
@@ -118,6 +120,7 @@ def test_operations_of_a_released_step():
     assert 31.5 <= counts["branches_tflop"]["appearance+motion"] <= 32.5
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_temporal_parameters_are_those_that_still_frames_do_without(unet, inputs):
     """Changed, they change nothing as long as they are left out; every other one does."""

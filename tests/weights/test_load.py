@@ -80,6 +80,7 @@ def notices(folder: Path) -> list[str]:
 # What is loaded
 
 
+@pytest.mark.slow
 def test_every_module_arrives_frozen_in_the_dtype_asked_for(demo_weights: Path) -> None:
     models = loaded(demo_weights, torch.bfloat16)
     assert models.config == read_config(demo_weights)
@@ -109,6 +110,7 @@ def test_a_trained_set_is_not_called_untrained(demo_weights: Path, tmp_path: Pat
     assert not any("untrained" in text for text in notices(tmp_path / "set"))
 
 
+@pytest.mark.slow
 def test_the_published_layout_loads(demo_weights: Path, tmp_path: Path) -> None:
     for name in MODULES:
         tensors = load_file(CATALOG[name].find(demo_weights) or "")

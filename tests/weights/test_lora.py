@@ -182,6 +182,7 @@ def test_a_file_and_its_strength_in_one_word(tmp_path: Path) -> None:
             parsed(f"{tmp_path}/{text}")
 
 
+@pytest.mark.slow
 def test_loaded_weights_carry_it_and_say_so(demo_weights: Path, unet: PortraitUNet, tmp_path: Path) -> None:
     path, made = written(tmp_path / "a.safetensors", unet)
 

@@ -90,6 +90,7 @@ def test_a_file_of_mixed_dtypes_lists_them(folder: Path) -> None:
 # Convert
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "dtype"), [("bf16", torch.bfloat16), ("fp32", torch.float32)])
 def test_conversion_rounds_every_tensor_and_the_result_loads(name: str, dtype: torch.dtype, folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "out"
@@ -103,6 +104,7 @@ def test_conversion_rounds_every_tensor_and_the_result_loads(name: str, dtype: t
     assert all(report.usable for report in reports(target).values())
 
 
+@pytest.mark.slow
 def test_there_and_back_through_fp32_is_the_same_file(folder: Path, tmp_path: Path) -> None:
     for _ in convert_folder(folder, tmp_path / "wide", "fp32"):
         pass
