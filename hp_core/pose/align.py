@@ -270,13 +270,11 @@ def length_ratio(points: np.ndarray, target: np.ndarray) -> float | None:
     Raises:
         PortraitError: the edges have no length.
     """
-    ours, theirs, common = 0.0, 0.0, False
-    for edge in _EDGES:
-        length, median = _lengths(target[None], edge)[0], _median(_lengths(points, edge))
-        if np.isfinite(length) and np.isfinite(median):
-            ours, theirs, common = ours + length, theirs + median, True
-    if not common:
+    lengths = np.array([(_lengths(target[None], edge)[0], _median(_lengths(points, edge))) for edge in _EDGES])
+    common = lengths[np.isfinite(lengths).all(axis=1)]
+    if not len(common):
         return None
+    ours, theirs = common.sum(axis=0)
     if not min(ours, theirs) > 0:
         raise PortraitError(_NOTHING_TO_MEASURE)
     return float(ours / theirs)

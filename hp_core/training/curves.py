@@ -23,6 +23,15 @@ def means_of(sums: dict[str, float], steps: int) -> dict[str, float]:
     return plain | {name: value / sums[name + COUNT] for name, value in sums.items() if sums.get(name + COUNT)}
 
 
+def _tensorboard(folder: Path, step: int) -> Any:
+    """TensorBoard's writer, or None where it is not installed."""
+    if find_spec("tensorboard") is None:
+        return None
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+
+
 @contextmanager
 def curves(folder: Path, step: int, *, silent: bool) -> Iterator[Callable[[int, dict[str, float], str], None]]:
     """A function that writes scalars: a step, values by name, and of what kind they are.
@@ -38,11 +47,6 @@ def curves(folder: Path, step: int, *, silent: bool) -> Iterator[Callable[[int, 
     if silent:
         yield lambda *_: None
         return
-    board: Any = None
-    if find_spec("tensorboard") is not None:
-        from torch.utils.tensorboard import SummaryWriter
-
-        board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
     place = folder / "metrics.jsonl"
 
     @contextmanager
@@ -57,6 +61,7 @@ def curves(folder: Path, step: int, *, silent: bool) -> Iterator[Callable[[int, 
     with told():
         whole_lines(place)  # one that a kill cut off would join the next
         place.open("a").close()
+        board = _tensorboard(folder, step)
 
     def write(step: int, values: dict[str, float], kind: str) -> None:
         with told():

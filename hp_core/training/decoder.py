@@ -17,7 +17,6 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from hp_core.config import PortraitConfig
-from hp_core.files import written_beside
 from hp_core.motion.encoders import ExpressionEncoder
 from hp_core.training.animation import AnimationLoss, intensity_levels, redraw
 from hp_core.training.clips import Clip
@@ -28,7 +27,7 @@ from hp_core.training.sharpness import sharpness_loss
 from hp_core.training.spikes import spikes_seen
 from hp_core.training.store import Store
 from hp_core.training.trainer import step_seed
-from hp_core.training.vae import choose_trainable, picture_loss, psnr, squared_errors, to_signed
+from hp_core.training.vae import choose_trainable, picture_loss, psnr, save_validation, squared_errors, to_signed
 from hp_core.vae import to_uint8
 
 SPIKE = 10.0
@@ -125,8 +124,6 @@ class DecoderTask:
     def validate(self, step: int, folder: Path) -> dict[str, float]:
         """PSNR of held-out people, whole and at eyes and mouth, from the encoder's latents and from the UNet's; a strip of pictures, a
         column for each: the truth, and what is made of either."""
-        from PIL import Image
-
         device = next(self.vae.parameters()).device
         kinds = {"latents": "psnr", "predicted": "psnr_predicted"}
         errors: dict[str, list[tuple[float, float]]] = {name: [] for name in kinds.values()}
@@ -140,8 +137,7 @@ class DecoderTask:
                 errors[name].append(squared_errors(decoded, images, item["crop_points"].to(device)))
                 column.append(decoded[0])
             shown.append(rearrange(to_uint8(torch.stack(column)), "n h w c -> (n h) w c").numpy())
-        with written_beside(folder / "validation.png") as temporary:
-            Image.fromarray(np.hstack(shown)).save(temporary)
+        save_validation(shown, folder)
         return {key: value for name, values in errors.items() for key, value in psnr(name, values).items()}
 
     def export(self, state: dict[str, Tensor]) -> None:

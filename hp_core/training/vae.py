@@ -63,6 +63,14 @@ def squared_errors(decoded: Tensor, images: Tensor, points: Tensor) -> tuple[flo
     return float(square.mean()), float((square.mean(1, keepdim=True) * inside).sum() / inside.sum())
 
 
+def save_validation(columns: list[np.ndarray], folder: Path) -> None:
+    """Pictures (height, width, 3) uint8 side by side, as ``validation.png`` of ``folder``."""
+    from PIL import Image
+
+    with written_beside(folder / "validation.png") as temporary:
+        Image.fromarray(np.hstack(columns)).save(temporary)
+
+
 def psnr(name: str, errors: list[tuple[float, float]]) -> dict[str, float]:
     """Peak signal-to-noise ratio in dB of `squared_errors`, as ``name`` and ``name``_features."""
     whole, features = (-10 * float(np.log10(mean)) for mean in np.mean(errors, axis=0))
@@ -137,8 +145,6 @@ class VaeTask:
     @torch.no_grad()
     def validate(self, step: int, folder: Path) -> dict[str, float]:
         """PSNR of held-out people, whole and at eyes and mouth; a strip of pictures and their reconstructions."""
-        from PIL import Image
-
         shown, errors = [], []
         device = next(self.vae.parameters()).device
         for index in range(len(self.held_out)):
@@ -148,8 +154,7 @@ class VaeTask:
             decoded = self.vae.decode(self.vae.encode(images).latent_dist.mode(), num_frames=len(images)).sample.clamp(-1, 1)
             errors.append(squared_errors(decoded, images, item["crop_points"].to(device)))
             shown.append(rearrange(to_uint8(torch.stack([images[0], decoded[0]])), "n h w c -> (n h) w c").numpy())
-        with written_beside(folder / "validation.png") as temporary:
-            Image.fromarray(np.hstack(shown)).save(temporary)
+        save_validation(shown, folder)
         return psnr("psnr", errors)
 
     def export(self, state: dict[str, Tensor]) -> None:
